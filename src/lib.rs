@@ -1,0 +1,5 @@
+//! Shoal, a BitTorrent tracker.
+
+pub mod config;
+pub mod limits;
+pub mod wire;

@@ -1,0 +1,42 @@
+//! Bytes in, bytes out, and nothing else: no socket, no clock, no swarm.
+
+pub mod udp;
+
+use std::fmt;
+
+/// The 20 bytes that name a torrent: SHA-1 of the info dictionary (BEP 3), or the first 20 bytes
+/// of its SHA-256 (BEP 52). Chosen by whoever announces, so never trusted to be spread evenly.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InfoHash(pub [u8; InfoHash::LEN]);
+
+impl InfoHash {
+    /// Bytes of an info-hash.
+    pub const LEN: usize = 20;
+
+    /// The first four bytes as a big-endian number: all that the kernel's steering program reads,
+    /// so all that may decide which core owns the torrent.
+    pub fn first_word(&self) -> u32 {
+        u32::from_be_bytes([self.0[0], self.0[1], self.0[2], self.0[3]])
+    }
+}
+
+impl fmt::Display for InfoHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for InfoHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InfoHash({self})")
+    }
+}
+
+/// The 20 bytes by which a client names itself (BEP 3, BEP 20). Arbitrary binary, never text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PeerId(pub [u8; PeerId::LEN]);
+
+impl PeerId {
+    /// Bytes of a peer id.
+    pub const LEN: usize = 20;
+}
