@@ -36,6 +36,8 @@ pub struct Workers {
     pub backend: Backend,
     /// Let the kernel send an announce to the core that owns its info-hash.
     pub steering: bool,
+    /// Fetch the swarms of a whole turn into the cache before answering it.
+    pub prefetch: bool,
     /// Bytes that the kernel may queue for each socket.
     pub receive_buffer: u64,
     /// User to become once the ports are bound; empty = stay who we are.
@@ -123,6 +125,7 @@ impl Default for Workers {
             pin: true,
             backend: Backend::Auto,
             steering: true,
+            prefetch: true,
             receive_buffer: 8 << 20,
             user: String::new(),
         }

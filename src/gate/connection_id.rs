@@ -1,0 +1,191 @@
+//! Connection ids: a proof, kept by the client, that it receives what is sent to its address.
+//!
+//! ```text
+//!  63      56 55                                                    0
+//! +----------+-------------------------------------------------------+
+//! | slot mod |  low 56 bits of SipHash-2-4(key, address || slot)     |
+//! |   256    |                                                       |
+//! +----------+-------------------------------------------------------+
+//! ```
+//!
+//! A slot is a minute of Unix time; the address is the 16 bytes of IPv6, IPv4 in its mapped form.
+//! Nothing is stored: the id carries its own date, and one hash checks it. The source *port* is left
+//! out, because NATs change it and BEP 15 does not promise that it stays.
+//!
+//! **What an attacker must do** to announce in the name of an address he does not receive at: guess
+//! 56 bits. A million guesses a second for a year hit once with probability 2^-11, and each hit opens one
+//! address until the lifetime ends. Who once held an address may use its id until then; that is all
+//! the lifetime bounds, which is why it can be long enough for clients that keep ids for minutes.
+//!
+//! One key serves every core and every socket, since libtorrent keeps ids by tracker address alone,
+//! without the port.
+
+use std::net::IpAddr;
+
+use siphasher::sip::SipHasher24;
+
+use crate::wire::udp::{ConnectionId, PROTOCOL_ID};
+
+/// Seconds of one slot.
+const SLOT_S: u64 = 60;
+
+/// Low 56 bits: the hash. Above them: the slot.
+const HASH_BITS: u32 = 56;
+const HASH_MASK: u64 = (1 << HASH_BITS) - 1;
+
+/// Issues and checks connection ids. Cheap to copy: every core has its own.
+#[derive(Clone, Copy)]
+pub struct ConnectionIds {
+    hasher: SipHasher24,
+    slots_max: u64,
+}
+
+/// What a presented connection id turned out to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Issued to this address, not too long ago.
+    Valid,
+    /// Issued to this address, too long ago. The source is proven, so it may be told.
+    Expired,
+    /// Never issued to this address.
+    Forged,
+}
+
+impl ConnectionIds {
+    /// `lifetime_s` (60 to 7200): an id is accepted for at least so many seconds, and for less than
+    /// a slot of 60 seconds more.
+    pub fn new(key: [u8; 16], lifetime_s: u32) -> Self {
+        Self {
+            hasher: SipHasher24::new_with_key(&key),
+            slots_max: u64::from(lifetime_s).div_ceil(SLOT_S),
+        }
+    }
+
+    /// The id for `address` at `unix_s` seconds of Unix time. Never 0, which Transmission reads as
+    /// "not connected", and never the protocol's own number, which some clients take for none.
+    pub fn issue(&self, address: IpAddr, unix_s: u64) -> ConnectionId {
+        ConnectionId(self.id(address, unix_s / SLOT_S))
+    }
+
+    /// Whether `id` was issued to `address`, and how long ago.
+    pub fn check(&self, id: ConnectionId, address: IpAddr, unix_s: u64) -> Verdict {
+        let slot = unix_s / SLOT_S;
+        // The latest slot with the id's low byte that is not in the future. One slot ahead is no
+        // future: the core that issued the id may have read the clock just after this one did.
+        let newest = slot + 1;
+        let age = newest.wrapping_sub(id.0 >> HASH_BITS) & 0xff;
+        let Some(issued) = newest.checked_sub(age) else {
+            return Verdict::Forged;
+        };
+        // One 64-bit comparison tells a forger nothing by its duration.
+        if self.id(address, issued) != id.0 {
+            return Verdict::Forged;
+        }
+        if age <= self.slots_max + 1 {
+            Verdict::Valid
+        } else {
+            Verdict::Expired
+        }
+    }
+
+    fn id(&self, address: IpAddr, slot: u64) -> u64 {
+        let octets = match address {
+            IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+            IpAddr::V6(address) => address.octets(),
+        };
+        let mut message = [0; 24];
+        message[..16].copy_from_slice(&octets);
+        message[16..].copy_from_slice(&slot.to_be_bytes());
+        let id = (slot << HASH_BITS) | (self.hasher.hash(&message) & HASH_MASK);
+        if id == 0 || id == PROTOCOL_ID {
+            id ^ 1
+        } else {
+            id
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOCALHOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const KEY: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+
+    fn ids(lifetime_s: u32) -> ConnectionIds {
+        ConnectionIds::new(KEY, lifetime_s)
+    }
+
+    #[test]
+    fn ids_are_those_of_the_published_vectors() {
+        let v6 = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+        assert_eq!(ids(900).issue(LOCALHOST, 60_000).0, 0xe85f_6216_a151_b0b9);
+        assert_eq!(ids(900).issue(LOCALHOST, 60_060).0, 0xe97d_bc88_285a_67d8);
+        assert_eq!(ids(900).issue(v6, 60_000).0, 0xe879_a3ef_6e79_93cd);
+    }
+
+    #[test]
+    fn an_id_lives_for_its_lifetime_and_less_than_a_slot_more_then_it_is_expired() {
+        let ids = ids(900);
+        for issued_at in 1_000_000..1_000_060 {
+            let id = ids.issue(LOCALHOST, issued_at);
+            for age in 0..=900 {
+                assert_eq!(
+                    ids.check(id, LOCALHOST, issued_at + age),
+                    Verdict::Valid,
+                    "{age}"
+                );
+            }
+            assert_eq!(ids.check(id, LOCALHOST, issued_at + 960), Verdict::Expired);
+            assert_eq!(
+                ids.check(id, LOCALHOST, issued_at + 254 * 60),
+                Verdict::Expired
+            );
+            assert_eq!(
+                ids.check(id, LOCALHOST, issued_at + 256 * 60),
+                Verdict::Forged
+            );
+        }
+    }
+
+    #[test]
+    fn an_id_from_a_core_whose_clock_is_a_moment_ahead_is_valid() {
+        let id = ids(60).issue(LOCALHOST, 60_060);
+        assert_eq!(ids(60).check(id, LOCALHOST, 60_059), Verdict::Valid);
+    }
+
+    #[test]
+    fn an_id_is_worth_nothing_at_another_address_with_another_key_or_with_any_bit_flipped() {
+        let id = ids(900).issue(LOCALHOST, 60_000);
+        let elsewhere = "127.0.0.2".parse().unwrap();
+        assert_eq!(ids(900).check(id, elsewhere, 60_000), Verdict::Forged);
+        let other = ConnectionIds::new([9; 16], 900);
+        assert_eq!(other.check(id, LOCALHOST, 60_000), Verdict::Forged);
+        for bit in 0..64 {
+            let flipped = ConnectionId(id.0 ^ (1 << bit));
+            assert_eq!(
+                ids(900).check(flipped, LOCALHOST, 60_000),
+                Verdict::Forged,
+                "bit {bit}"
+            );
+        }
+        assert_eq!(
+            ids(900).check(ConnectionId(0), LOCALHOST, 60_000),
+            Verdict::Forged
+        );
+        assert_eq!(
+            ids(900).check(ConnectionId(PROTOCOL_ID), LOCALHOST, 60_000),
+            Verdict::Forged
+        );
+    }
+
+    #[test]
+    fn a_clock_at_the_epoch_checks_without_overflow() {
+        let id = ids(900).issue(LOCALHOST, 0);
+        assert_eq!(ids(900).check(id, LOCALHOST, 0), Verdict::Valid);
+        assert_eq!(
+            ids(900).check(ConnectionId(u64::MAX), LOCALHOST, 0),
+            Verdict::Forged
+        );
+    }
+}

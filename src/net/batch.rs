@@ -1,0 +1,229 @@
+//! Inbox and outbox: fixed memory in which a turn finds its datagrams and leaves its replies.
+
+use std::io;
+
+use super::Origin;
+use super::addr::{CONTROL_LEN, NAME_LEN, write_local, write_name};
+use super::memory::Pages;
+use crate::limits::{
+    RECEIVE_SLOT_LEN, RECEIVE_SLOTS, REPLY_LEN_MAX, SEND_SLOTS, TURN_DATAGRAMS_MAX,
+};
+
+/// Bytes of a reply slot: a reply, and a little more, because peers are copied eight bytes at a
+/// time and the last copy may write past the reply's end.
+const REPLY_SLOT_LEN: usize = REPLY_LEN_MAX + 48;
+
+/// The datagrams of one turn, in slots that a backend fills.
+///
+/// A slot belongs to the kernel until it is [`filled`](Inbox::fill), and again from
+/// [`clear`](Inbox::clear) on; bytes are only lent out in between.
+pub struct Inbox {
+    slots: Pages,
+    filled: Vec<Filled>,
+}
+
+struct Filled {
+    slot: u16,
+    start: u16,
+    len: u16,
+    truncated: bool,
+    origin: Origin,
+}
+
+/// One datagram in the inbox.
+#[derive(Clone, Copy, Debug)]
+pub struct Datagram<'a> {
+    /// The UDP payload.
+    pub bytes: &'a [u8],
+    /// Who sent it.
+    pub origin: Origin,
+    /// True when it was longer than a slot, so that `bytes` is only its beginning.
+    pub truncated: bool,
+}
+
+impl Inbox {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            slots: Pages::new(RECEIVE_SLOTS * RECEIVE_SLOT_LEN)?,
+            filled: Vec::with_capacity(TURN_DATAGRAMS_MAX),
+        })
+    }
+
+    /// The datagrams of this turn, in the order of their arrival.
+    pub fn iter(&self) -> impl Iterator<Item = Datagram<'_>> {
+        self.filled.iter().map(|filled| Datagram {
+            bytes: &self.slot(filled.slot)[usize::from(filled.start)..][..usize::from(filled.len)],
+            origin: filled.origin,
+            truncated: filled.truncated,
+        })
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.filled.len() == TURN_DATAGRAMS_MAX
+    }
+
+    pub(super) fn room(&self) -> usize {
+        TURN_DATAGRAMS_MAX - self.filled.len()
+    }
+
+    /// Where the kernel may write slot `slot`.
+    pub(super) fn slot_ptr(&self, slot: u16) -> *mut u8 {
+        assert!(
+            usize::from(slot) < RECEIVE_SLOTS,
+            "the kernel names only slots that it was given"
+        );
+        // SAFETY: the offset is inside the mapping, by the assertion.
+        unsafe {
+            self.slots
+                .as_ptr()
+                .add(usize::from(slot) * RECEIVE_SLOT_LEN)
+        }
+    }
+
+    /// The bytes of a slot that the kernel has filled and given back.
+    pub(super) fn slot(&self, slot: u16) -> &[u8] {
+        // SAFETY: the slot lies inside the mapping; mapped memory is initialised (zeroed at first), and
+        // the backends call this only for slots that the kernel has finished writing and does not
+        // own again before `clear`, which takes `&mut self`.
+        unsafe { std::slice::from_raw_parts(self.slot_ptr(slot), RECEIVE_SLOT_LEN) }
+    }
+
+    /// Notes that a datagram lies at `start..start + len` of `slot`.
+    pub(super) fn fill(
+        &mut self,
+        slot: u16,
+        start: usize,
+        len: usize,
+        truncated: bool,
+        origin: Origin,
+    ) {
+        debug_assert!(start + len <= RECEIVE_SLOT_LEN);
+        self.filled.push(Filled {
+            slot,
+            start: start as u16,
+            len: len as u16,
+            truncated,
+            origin,
+        });
+    }
+
+    /// Forgets the datagrams and names the slots that are free again.
+    pub(super) fn clear(&mut self) -> impl Iterator<Item = u16> + '_ {
+        self.filled.drain(..).map(|filled| filled.slot)
+    }
+}
+
+/// The replies of one turn.
+pub struct Outbox {
+    bytes: Pages,
+    heads: Box<[Head]>,
+    len: usize,
+}
+
+/// What the kernel wants to know about a reply. Headers point into their own `Head` and into the slot
+/// bytes; both are allocated once and never move.
+pub(super) struct Head {
+    pub(super) message: libc::msghdr,
+    pub(super) listener: u8,
+    part: libc::iovec,
+    name: [u8; NAME_LEN],
+    control: Control,
+}
+
+#[repr(align(8))]
+struct Control([u8; CONTROL_LEN]);
+
+impl Outbox {
+    pub(super) fn new() -> io::Result<Self> {
+        let bytes = Pages::new(SEND_SLOTS * REPLY_SLOT_LEN)?;
+        let heads = (0..SEND_SLOTS).map(|_| Head::new()).collect();
+        Ok(Self {
+            bytes,
+            heads,
+            len: 0,
+        })
+    }
+
+    /// Answers `origin` with what `write` puts into the slot; `write` returns the reply's length, and
+    /// so does this. The slot holds [`REPLY_LEN_MAX`] bytes and some slack. When the outbox is full,
+    /// nothing is written and there is no length.
+    pub fn reply(
+        &mut self,
+        origin: &Origin,
+        write: impl FnOnce(&mut [u8]) -> usize,
+    ) -> Option<usize> {
+        let head = self.heads.get_mut(self.len)?;
+        // SAFETY: slot `len` lies inside the mapping, and `&mut self` means that nobody else has a
+        // reference to it: the kernel is done with the outbox when `send` has returned and the next
+        // wait has begun, before which no turn writes.
+        let slot = unsafe {
+            let start = self.bytes.as_ptr().add(self.len * REPLY_SLOT_LEN);
+            std::slice::from_raw_parts_mut(start, REPLY_SLOT_LEN)
+        };
+        let len = write(slot);
+        assert!(len <= REPLY_LEN_MAX, "a reply fits one unfragmented packet");
+        head.address(origin, slot.as_mut_ptr(), len);
+        self.len += 1;
+        Some(len)
+    }
+
+    /// Replies that wait to be sent.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True when no reply waits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(super) fn heads(&self) -> &[Head] {
+        &self.heads[..self.len]
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+    }
+}
+
+impl Head {
+    fn new() -> Self {
+        Self {
+            // SAFETY: a msghdr of zeros is valid: null pointers with length 0.
+            message: unsafe { std::mem::zeroed() },
+            listener: 0,
+            part: libc::iovec {
+                iov_base: std::ptr::null_mut(),
+                iov_len: 0,
+            },
+            name: [0; NAME_LEN],
+            control: Control([0; CONTROL_LEN]),
+        }
+    }
+
+    fn address(&mut self, origin: &Origin, start: *mut u8, len: usize) {
+        let scope = match origin.peer {
+            std::net::SocketAddr::V6(peer) => peer.scope_id(),
+            std::net::SocketAddr::V4(_) => 0,
+        };
+        self.listener = origin.listener;
+        self.part = libc::iovec {
+            iov_base: start.cast(),
+            iov_len: len,
+        };
+        self.message.msg_iov = &raw mut self.part;
+        self.message.msg_iovlen = 1;
+        self.message.msg_namelen = write_name(origin.peer, &mut self.name) as libc::socklen_t;
+        self.message.msg_name = self.name.as_mut_ptr().cast();
+        let control_len = write_local(origin.local, scope, &mut self.control.0);
+        self.message.msg_controllen = control_len;
+        self.message.msg_control = match control_len {
+            0 => std::ptr::null_mut(),
+            _ => self.control.0.as_mut_ptr().cast(),
+        };
+    }
+}
+
+// SAFETY: the pointers inside the heads are into memory that the outbox owns; moving the outbox to
+// another thread moves that ownership.
+unsafe impl Send for Outbox {}

@@ -1,0 +1,150 @@
+//! The shell: sockets, rings and batches, and nearly all `unsafe` of the crate.
+//!
+//! A core owns one [`Net`]. Its verbs are the same whichever way datagrams come and go:
+//!
+//! ```text
+//! net.wait(timeout)   hand pending replies to the kernel, sleep until something arrives
+//! net.receive()       the datagrams of this turn lie in the inbox
+//! net.boxes()         read the inbox, write the outbox
+//! net.send()          the replies of this turn may go
+//! ```
+//!
+//! [`ring`] (`io_uring`) and [`mmsg`] (poll, recvmmsg, sendmmsg) fill them; another way is one more file
+//! beside those two.
+
+#![allow(unsafe_code, reason = "system calls and memory that the kernel writes")]
+
+mod addr;
+mod batch;
+mod doorbell;
+mod memory;
+mod mmsg;
+pub mod port_owner;
+mod ring;
+pub mod socket;
+pub mod steering;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use batch::{Datagram, Inbox, Outbox};
+pub use doorbell::Doorbell;
+pub use ring::probe as probe_io_uring;
+
+use mmsg::Mmsg;
+use ring::Ring;
+
+/// Where a datagram came from and where it was sent to: all that is needed to answer it, by any
+/// core, from the address that was asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// Which listener it arrived at, counted in the order of the configuration.
+    pub listener: u8,
+    /// Who sent it; a v4-mapped address is IPv4 here.
+    pub peer: SocketAddr,
+    /// The address of this host it was sent to, where the listener is bound to every address.
+    pub local: Option<IpAddr>,
+}
+
+/// The two ways of talking to the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Engine {
+    /// One `io_uring` a core.
+    IoUring,
+    /// poll, recvmmsg and sendmmsg.
+    Mmsg,
+}
+
+impl Engine {
+    /// Its name in the configuration and in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::IoUring => "io_uring",
+            Self::Mmsg => "mmsg",
+        }
+    }
+}
+
+/// The sockets of one core and everything that moves datagrams through them.
+pub struct Net {
+    // Dropped first: the kernel must let go of the boxes before they are freed.
+    backend: Backend,
+    inbox: Inbox,
+    outbox: Outbox,
+}
+
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one a core, and the larger one is the usual one"
+)]
+enum Backend {
+    Ring(Ring),
+    Mmsg(Mmsg),
+}
+
+impl Net {
+    /// Takes over one socket a listener, in the order of the listeners. Must be called on the thread
+    /// that will use it: a ring belongs to its thread.
+    pub fn new(
+        engine: Engine,
+        sockets: Vec<UdpSocket>,
+        doorbell: Arc<Doorbell>,
+    ) -> io::Result<Self> {
+        let inbox = Inbox::new()?;
+        let outbox = Outbox::new()?;
+        let backend = match engine {
+            Engine::IoUring => Backend::Ring(Ring::new(sockets, doorbell, &inbox)?),
+            Engine::Mmsg => Backend::Mmsg(Mmsg::new(sockets, doorbell, &inbox)?),
+        };
+        Ok(Self {
+            backend,
+            inbox,
+            outbox,
+        })
+    }
+
+    /// Lets replies go and sleeps until a datagram arrives, the doorbell rings, or `timeout` passes.
+    /// With a timeout of zero it does not sleep.
+    pub fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+        match &mut self.backend {
+            Backend::Ring(ring) => ring.wait(timeout, &mut self.inbox),
+            Backend::Mmsg(mmsg) => mmsg.wait(timeout),
+        }
+    }
+
+    /// Fills the inbox with what has arrived, at most [`crate::limits::TURN_DATAGRAMS_MAX`].
+    pub fn receive(&mut self) -> io::Result<()> {
+        match &mut self.backend {
+            Backend::Ring(ring) => ring.receive(&mut self.inbox),
+            Backend::Mmsg(mmsg) => mmsg.receive(&mut self.inbox),
+        }
+    }
+
+    /// What arrived, and room for the answers.
+    pub fn boxes(&mut self) -> (&Inbox, &mut Outbox) {
+        (&self.inbox, &mut self.outbox)
+    }
+
+    /// Sends what the outbox holds, at the latest when the next wait begins. The outbox is empty
+    /// afterwards.
+    pub fn send(&mut self) -> io::Result<()> {
+        match &mut self.backend {
+            Backend::Ring(ring) => ring.send(&mut self.outbox),
+            Backend::Mmsg(mmsg) => {
+                mmsg.send(&mut self.outbox);
+                Ok(())
+            }
+        }
+    }
+
+    /// Replies that the kernel refused since the last call.
+    pub fn take_send_failures(&mut self) -> u64 {
+        let failures = match &mut self.backend {
+            Backend::Ring(ring) => &mut ring.send_failures,
+            Backend::Mmsg(mmsg) => &mut mmsg.send_failures,
+        };
+        std::mem::take(failures)
+    }
+}

@@ -1,0 +1,300 @@
+//! The `io_uring` backend: one ring a core for all its sockets, its doorbell and its time.
+//!
+//! ```text
+//!   kernel                                      core
+//!   multishot recvmsg, one a socket  ------->   completions: "slot 17 holds a datagram for socket 1"
+//!   ring of provided slots           <-------   slots given back at the start of a wait
+//!   sendmsg, one a reply             <-------   submitted together with the next wait
+//! ```
+//!
+//! A saturated turn is one system call: `io_uring_enter` takes the replies of the last turn, runs the
+//! receives, and returns with what arrived. Deferred task run keeps all of that work on this
+//! thread, inside that call.
+//!
+//! Sends carry `MSG_DONTWAIT`, so each is over, one way or the other, before the call returns; a send that
+//! the kernel would have to wait for fails instead and is counted. That is what lets the outbox be
+//! written again right after a wait, and why no completion is asked for when a send went well.
+
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use io_uring::types::{BufRingEntry, Fd, RecvMsgOut, SubmitArgs, Timespec};
+use io_uring::{IoUring, cqueue, opcode, squeue};
+
+use super::Origin;
+use super::addr::{CONTROL_LEN, NAME_LEN, read_local, read_name};
+use super::batch::{Inbox, Outbox};
+use super::doorbell::Doorbell;
+use super::memory::Pages;
+use crate::limits::{LISTENERS_MAX, RECEIVE_SLOT_LEN, RECEIVE_SLOTS, SEND_SLOTS};
+
+/// What a completion belongs to: below this, the number of a listener.
+const DOORBELL: u64 = 1 << 32;
+const SEND: u64 = 2 << 32;
+
+/// The only group of provided slots.
+const SLOTS: u16 = 0;
+
+/// Submissions of one turn: all its sends, and every receive and the doorbell armed anew.
+const SUBMISSIONS: u32 = (SEND_SLOTS + LISTENERS_MAX + 1).next_power_of_two() as u32;
+
+/// A completion for every slot that the kernel may fill, and for every send that fails.
+const COMPLETIONS: u32 = (2 * (RECEIVE_SLOTS + SEND_SLOTS)).next_power_of_two() as u32;
+
+pub(super) struct Ring {
+    // Dropped first, which cancels every receive before the memory that it names goes.
+    uring: IoUring,
+    slots: SlotRing,
+    /// Tells the kernel how much room to leave for address and control data. Boxed: the kernel reads
+    /// it when a receive is armed.
+    layout: Box<libc::msghdr>,
+    sockets: Vec<UdpSocket>,
+    doorbell: Arc<Doorbell>,
+    pub(super) send_failures: u64,
+}
+
+/// Whether this kernel offers all that the ring needs, tried on a small one.
+///
+/// On a thread of its own: closing a ring interrupts whatever system call its thread is in by then.
+pub fn probe() -> io::Result<()> {
+    let attempt = || {
+        let uring = builder().build(8)?;
+        SlotRing::new(&uring).map(drop)
+    };
+    let panicked = |_| io::Error::other("the probe panicked");
+    thread::Builder::new()
+        .name("probe".to_owned())
+        .spawn(attempt)?
+        .join()
+        .map_err(panicked)?
+}
+
+fn builder() -> io_uring::Builder {
+    let mut builder = IoUring::builder();
+    builder
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_taskrun_flag()
+        .setup_submit_all()
+        .setup_cqsize(COMPLETIONS);
+    builder
+}
+
+impl Ring {
+    pub(super) fn new(
+        sockets: Vec<UdpSocket>,
+        doorbell: Arc<Doorbell>,
+        inbox: &Inbox,
+    ) -> io::Result<Self> {
+        let uring = builder().build(SUBMISSIONS)?;
+        let mut slots = SlotRing::new(&uring)?;
+        (0..RECEIVE_SLOTS as u16).for_each(|slot| slots.lend(slot, inbox.slot_ptr(slot)));
+        slots.publish();
+        // SAFETY: a msghdr of zeros is valid: null pointers with length 0.
+        let mut layout: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
+        layout.msg_namelen = NAME_LEN as libc::socklen_t;
+        layout.msg_controllen = CONTROL_LEN;
+        let mut ring = Self {
+            uring,
+            slots,
+            layout,
+            sockets,
+            doorbell,
+            send_failures: 0,
+        };
+        for listener in 0..ring.sockets.len() {
+            ring.arm_receive(listener)?;
+        }
+        ring.arm_doorbell()?;
+        Ok(ring)
+    }
+
+    pub(super) fn wait(&mut self, timeout: Duration, inbox: &mut Inbox) -> io::Result<()> {
+        self.give_back(inbox);
+        // Completions that the last turn had no room for are work enough: then only submit.
+        let waiting = !self.uring.completion().is_empty();
+        let want = usize::from(!waiting && !timeout.is_zero());
+        let timespec = Timespec::from(timeout);
+        let args = SubmitArgs::new();
+        let args = if want == 0 {
+            args
+        } else {
+            args.timespec(&timespec)
+        };
+        match self.uring.submitter().submit_with_args(want, &args) {
+            Ok(_) => Ok(()),
+            Err(error) => match error.raw_os_error() {
+                // Time passed, a signal came, or the kernel wants its completions read first.
+                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn give_back(&mut self, inbox: &mut Inbox) {
+        // Taken first: `clear` holds the inbox.
+        let start = inbox.slot_ptr(0);
+        for slot in inbox.clear() {
+            // SAFETY: the kernel filled this slot, so its number is below RECEIVE_SLOTS and its place
+            // inside the mapping that begins at `start`.
+            let at = unsafe { start.add(usize::from(slot) * RECEIVE_SLOT_LEN) };
+            self.slots.lend(slot, at);
+        }
+        self.slots.publish();
+    }
+
+    pub(super) fn receive(&mut self, inbox: &mut Inbox) -> io::Result<()> {
+        while !inbox.is_full() {
+            let Some(completion) = self.uring.completion().next() else {
+                return Ok(());
+            };
+            match completion.user_data() {
+                DOORBELL => {
+                    self.doorbell.silence();
+                    if !cqueue::more(completion.flags()) {
+                        self.arm_doorbell()?;
+                    }
+                }
+                SEND => self.send_failures += 1,
+                listener => self.take_datagram(listener as usize, &completion, inbox)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn take_datagram(
+        &mut self,
+        listener: usize,
+        completion: &cqueue::Entry,
+        inbox: &mut Inbox,
+    ) -> io::Result<()> {
+        if let Some(slot) = cqueue::buffer_select(completion.flags()) {
+            let filled = RecvMsgOut::parse(inbox.slot(slot), &self.layout)
+                .ok()
+                .and_then(|out| {
+                    let origin = Origin {
+                        listener: listener as u8,
+                        peer: read_name(out.name_data())?,
+                        local: read_local(out.control_data()),
+                    };
+                    let start =
+                        out.payload_data().as_ptr() as usize - inbox.slot_ptr(slot) as usize;
+                    Some((
+                        start,
+                        out.payload_data().len(),
+                        out.is_payload_truncated(),
+                        origin,
+                    ))
+                });
+            if let Some((start, len, truncated, origin)) = filled {
+                inbox.fill(slot, start, len, truncated, origin);
+            } else {
+                // Not from an internet socket: the slot goes straight back.
+                self.slots.lend(slot, inbox.slot_ptr(slot));
+                self.slots.publish();
+            }
+        }
+        // The kernel ends a multishot receive when it runs out of slots or space for completions, or on
+        // an error of the socket; every slot is back by the time the receive is submitted again.
+        if cqueue::more(completion.flags()) {
+            Ok(())
+        } else {
+            self.arm_receive(listener)
+        }
+    }
+
+    pub(super) fn send(&mut self, outbox: &mut Outbox) -> io::Result<()> {
+        for head in outbox.heads() {
+            let socket = Fd(self.sockets[usize::from(head.listener)].as_raw_fd());
+            let entry = opcode::SendMsg::new(socket, &raw const head.message)
+                .flags((libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as u32)
+                .build()
+                .flags(squeue::Flags::SKIP_SUCCESS)
+                .user_data(SEND);
+            self.push(&entry)?;
+        }
+        outbox.clear();
+        Ok(())
+    }
+
+    fn arm_receive(&mut self, listener: usize) -> io::Result<()> {
+        let socket = Fd(self.sockets[listener].as_raw_fd());
+        let layout: *const libc::msghdr = &raw const *self.layout;
+        let entry = opcode::RecvMsgMulti::new(socket, layout, SLOTS).build();
+        self.push(&entry.user_data(listener as u64))
+    }
+
+    fn arm_doorbell(&mut self) -> io::Result<()> {
+        let poll = opcode::PollAdd::new(Fd(self.doorbell.fd()), libc::POLLIN as u32).multi(true);
+        self.push(&poll.build().user_data(DOORBELL))
+    }
+
+    fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
+        // SAFETY: what the entry points to lives as long as the ring: the layout is boxed beside it, and
+        // reply headers belong to an outbox that `Net` drops after the backend. Replies are
+        // not written again before the wait that submits them has returned.
+        while unsafe { self.uring.submission().push(entry) }.is_err() {
+            self.uring.submit()?;
+        }
+        Ok(())
+    }
+}
+
+/// The ring of slots that the kernel may receive into. Slots are lent one by one and published
+/// together.
+struct SlotRing {
+    pages: Pages,
+    tail: u16,
+}
+
+impl SlotRing {
+    fn new(uring: &IoUring) -> io::Result<Self> {
+        let pages = Pages::new(RECEIVE_SLOTS * size_of::<BufRingEntry>())?;
+        debug_assert!(pages.len().is_multiple_of(size_of::<BufRingEntry>()));
+        // SAFETY: the pages are page-aligned, hold RECEIVE_SLOTS entries, and stay mapped until after
+        // the ring is closed: `Ring` declares the ring before them.
+        unsafe {
+            uring.submitter().register_buf_ring_with_flags(
+                pages.as_ptr() as u64,
+                RECEIVE_SLOTS as u16,
+                SLOTS,
+                0,
+            )?;
+        }
+        Ok(Self { pages, tail: 0 })
+    }
+
+    fn lend(&mut self, slot: u16, at: *mut u8) {
+        let position = usize::from(self.tail) % RECEIVE_SLOTS;
+        // SAFETY: the position is below RECEIVE_SLOTS, so inside the pages, and the kernel does not read
+        // an entry before the tail is published past it. No more slots exist than entries.
+        let entry = unsafe { &mut *self.first().add(position) };
+        entry.set_addr(at as u64);
+        entry.set_len(RECEIVE_SLOT_LEN as u32);
+        entry.set_bid(slot);
+        self.tail = self.tail.wrapping_add(1);
+    }
+
+    fn publish(&mut self) {
+        // SAFETY: the pages begin with the first entry, whose last field is the ring's tail; it is
+        // two-byte aligned, and only this thread writes it.
+        let tail = unsafe {
+            let tail = BufRingEntry::tail(self.first());
+            AtomicU16::from_ptr(tail.cast_mut())
+        };
+        tail.store(self.tail, Ordering::Release);
+    }
+
+    #[allow(
+        clippy::cast_ptr_alignment,
+        reason = "pages are aligned to more than any entry"
+    )]
+    fn first(&self) -> *mut BufRingEntry {
+        self.pages.as_ptr().cast()
+    }
+}

@@ -1,0 +1,198 @@
+//! Binding: one socket a core for each listener, every option with its reason.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsRawFd, RawFd};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::port_owner;
+use super::steering::Steering;
+
+/// What all sockets share.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketOptions {
+    /// How many cores, and so sockets a listener.
+    pub cores: usize,
+    /// Bytes that the kernel should be ready to queue for each socket.
+    pub receive_buffer: usize,
+    /// How the kernel is to choose a core, where it shall.
+    pub steering: Option<Steering>,
+}
+
+/// The sockets of one listener, in the order of the cores.
+#[derive(Debug)]
+pub struct Listener {
+    /// Where they are bound; the port is the real one.
+    pub address: SocketAddr,
+    /// One a core.
+    pub sockets: Vec<UdpSocket>,
+    /// Bytes that the kernel agreed to queue for each socket.
+    pub receive_buffer: usize,
+}
+
+/// Binds one listener. The error is a sentence.
+pub fn bind(address: SocketAddr, options: &SocketOptions) -> Result<Listener, String> {
+    let first = bind_first(address, options).map_err(|error| explain(address, &error))?;
+    bind_others(first, options)
+        .map_err(|error| format!("cannot listen on udp://{address}: {error}"))
+}
+
+/// The first socket is bound without `SO_REUSEPORT`: the kernel then refuses when anybody holds the port,
+/// even another Shoal, which would otherwise take half of our traffic without a word. Once the
+/// port is ours, the option opens it to our other cores.
+fn bind_first(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
+    let socket = open(address, options)?;
+    socket.bind(&address.into())?;
+    socket.set_reuse_port(true)?;
+    Ok(socket)
+}
+
+fn bind_others(first: Socket, options: &SocketOptions) -> io::Result<Listener> {
+    let unknown = || io::Error::other("the kernel does not say where it bound the socket");
+    let address = first.local_addr()?.as_socket().ok_or_else(unknown)?;
+    let receive_buffer = first.recv_buffer_size()?;
+    let mut sockets = vec![first];
+    // The steering program answers with a position in the order of binding.
+    for _ in 1..options.cores {
+        let socket = open(address, options)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&address.into())?;
+        sockets.push(socket);
+    }
+    if let (Some(steering), [.., last]) = (options.steering, sockets.as_slice()) {
+        steering.attach(last.as_raw_fd())?;
+    }
+    let sockets = sockets.into_iter().map(UdpSocket::from).collect();
+    Ok(Listener {
+        address,
+        sockets,
+        receive_buffer,
+    })
+}
+
+fn open(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    let fd = socket.as_raw_fd();
+    if address.is_ipv6() {
+        // IPv4 has sockets of its own: one family a socket means one size of peer a socket.
+        socket.set_only_v6(true)?;
+    } else {
+        // No "don't fragment", and no belief in path MTUs that anybody may forge by ICMP: replies fit
+        // 1280 bytes as it is.
+        set_option(
+            fd,
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            &libc::IP_PMTUDISC_OMIT,
+        )?;
+    }
+    if address.ip().is_unspecified() {
+        // Tells which of our addresses was asked, so that the reply leaves from it: clients drop
+        // replies from any other. A socket bound to one address knows without.
+        let (level, option) = match address {
+            SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_PKTINFO),
+            SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
+        };
+        set_option(fd, level, option, &1_i32)?;
+    }
+    // More than rmem_max takes CAP_NET_ADMIN; without it the kernel gives what it may.
+    let bytes = i32::try_from(options.receive_buffer).unwrap_or(i32::MAX);
+    if set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &bytes).is_err() {
+        socket.set_recv_buffer_size(options.receive_buffer)?;
+    }
+    Ok(socket)
+}
+
+/// Sets an option that no library names.
+pub(super) fn set_option<T>(fd: RawFd, level: i32, option: i32, value: &T) -> io::Result<()> {
+    // SAFETY: pointer and length describe `value`, which lives through the call.
+    let result = unsafe {
+        let len = size_of::<T>() as libc::socklen_t;
+        libc::setsockopt(fd, level, option, std::ptr::from_ref(value).cast(), len)
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// One sentence on why an address could not be bound, and what to do.
+fn explain(address: SocketAddr, error: &io::Error) -> String {
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => match port_owner::of_udp_port(address.port()) {
+            Some(owner) => format!("the port is held by {owner}; stop it or choose another port"),
+            None => "another process holds the port; `ss -ulpn` as root names it".to_owned(),
+        },
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need root or CAP_NET_BIND_SERVICE".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => "no interface of this host has that address".to_owned(),
+        _ => error.to_string(),
+    };
+    format!("cannot listen on udp://{address}: {why}")
+}
+
+/// True when binding failed only because the host lacks the address family.
+pub fn lacks_family(address: SocketAddr) -> bool {
+    match Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    ) {
+        Err(_) => true,
+        Ok(probe) => {
+            let any_port = SocketAddr::new(address.ip(), 0);
+            probe.bind(&any_port.into()).is_err()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(cores: usize) -> SocketOptions {
+        SocketOptions {
+            cores,
+            receive_buffer: 1 << 20,
+            steering: None,
+        }
+    }
+
+    fn any_port() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 0))
+    }
+
+    #[test]
+    fn all_cores_share_the_port_that_the_kernel_chose() {
+        let listener = bind(any_port(), &options(3)).unwrap();
+        assert_eq!(listener.sockets.len(), 3);
+        for socket in &listener.sockets {
+            assert_eq!(socket.local_addr().unwrap(), listener.address);
+        }
+    }
+
+    #[test]
+    fn a_port_that_shoal_shares_among_its_cores_is_closed_to_a_second_shoal() {
+        let first = bind(any_port(), &options(2)).unwrap();
+        let refusal = bind(first.address, &options(2)).unwrap_err();
+        let pid = std::process::id();
+        assert!(refusal.contains(&format!("pid {pid}")), "{refusal}");
+    }
+
+    #[test]
+    fn an_address_of_another_host_is_refused_with_a_sentence() {
+        let elsewhere = SocketAddr::from(([192, 0, 2, 1], 6969));
+        let refusal = bind(elsewhere, &options(1)).unwrap_err();
+        assert!(
+            refusal.contains("no interface of this host has that address"),
+            "{refusal}"
+        );
+    }
+}

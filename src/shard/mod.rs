@@ -1,0 +1,9 @@
+//! One core: its sockets, its share of the swarms, and the rules. Read [`turn`] first.
+
+mod answer;
+mod mesh;
+mod turn;
+
+pub use answer::{AnnounceJob, Rules, Shard};
+pub use mesh::Mesh;
+pub use turn::Core;

@@ -1,0 +1,75 @@
+//! One turn of a core: the way of a datagram, from the first step to the last.
+//!
+//! ```text
+//! wait      sleep until datagrams, handovers or the next second come; what the last turn
+//!           answered leaves with the same system call
+//! receive   up to TURN_DATAGRAMS_MAX datagrams lie in the inbox
+//! admit     parse each -> check its connection id -> find the core that owns its torrent;
+//!           connects and refusals are answered here, announces of other cores go to the mesh
+//! take      what other cores handed over joins the announces of this turn
+//! prefetch  ask memory for every swarm that the turn will touch, all at once
+//! answer    one peer in, a few peers out, straight into the outbox
+//! send      the replies may go
+//! sweep     forget the peers that went silent, a bounded number of them
+//! ```
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::answer::Shard;
+use crate::clock::Clock;
+use crate::counters::Tally;
+use crate::net::Net;
+
+/// How long an idle core sleeps: it looks at the clock once a second, to sweep.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A pinned thread's whole world.
+pub struct Core {
+    net: Net,
+    shard: Shard,
+    clock: Clock,
+}
+
+impl Core {
+    /// A core that answers at the sockets of `net` from the swarms of `shard`.
+    pub fn new(net: Net, shard: Shard, clock: Clock) -> Self {
+        Self { net, shard, clock }
+    }
+
+    /// Turns until `stop` is set; whoever sets it must ring the core's doorbell. An error means that
+    /// the kernel refused what it allowed at the start, and ends the tracker.
+    pub fn run(mut self, stop: &AtomicBool) -> io::Result<()> {
+        while !stop.load(Ordering::Relaxed) {
+            self.turn()?;
+        }
+        self.net.wait(Duration::ZERO) // the last replies leave
+    }
+
+    fn turn(&mut self) -> io::Result<()> {
+        let Self { net, shard, clock } = self;
+
+        let rest = shard.about_to_sleep() || shard.has_sweeping_to_do();
+        net.wait(if rest { Duration::ZERO } else { PATIENCE })?;
+        shard.awake();
+        let now = clock.now();
+
+        net.receive()?;
+        let (inbox, outbox) = net.boxes();
+        for datagram in inbox.iter() {
+            shard.admit(&datagram, now, outbox);
+        }
+        shard.take_handovers(outbox);
+        shard.prefetch();
+        shard.answer_announces(now, outbox);
+        net.send()?;
+
+        shard.sweep(now);
+        shard
+            .counters()
+            .tally(Tally::SendFailed, net.take_send_failures());
+        shard.counters().tally(Tally::Turns, 1);
+        Ok(())
+    }
+}

@@ -1,0 +1,429 @@
+//! Swarms in memory: who takes part in which torrent. No socket, no clock, no randomness of its
+//! own; one core owns a [`Swarms`] outright, so there is nothing to lock.
+//!
+//! At a million torrents an announce is a handful of waits for memory and little else, so the shape
+//! of everything here follows from counting cache lines (64 bytes):
+//!
+//! ```text
+//!   info-hash
+//!      | keyed hash
+//!   Index      [ tags 12 | overflow | positions 12 ]   1 line; grows a bucket at a time
+//!      | position
+//!   Records    [ info-hash | completed | body ]        1 line; up to 4 IPv4 peers or 1 IPv6 peer
+//!      |                                               live in it, and then this is all
+//!   Peers      [ entries, seeders, partial, index ]    1 or 2 lines; one list per family
+//!      |   \
+//!      |    PeerIndex   [ slots ]                      1 line above 32 peers, none below
+//!      |
+//!   entries    [ seeder .. seeder | leecher .. leecher ]
+//!                each the 6 or 18 bytes that are sent, and 2 of expiry and flag
+//! ```
+//!
+//! None of the waits depends on another request, so a turn asks for a line of all its requests
+//! before it reads that line of the first: [`Swarms::prefetch_bucket`] and its sisters, then
+//! [`Swarms::announce`].
+//!
+//! Nothing grows by doubling and nothing is ever moved as a whole while others wait: records and
+//! buckets come in chunks, lists grow by an eighth. What is empty is given back by the sweep.
+
+mod body;
+mod expiry;
+mod family;
+mod index;
+#[cfg(test)]
+mod model_tests;
+mod peer_index;
+mod peers;
+mod records;
+mod sample;
+mod sweep;
+
+use ahash::RandomState;
+use fastrand::Rng;
+use std::hash::{BuildHasher, Hasher};
+
+use crate::wire::InfoHash;
+use body::{Body, Role, View};
+use expiry::Calendar;
+use family::{Family, V4, V6};
+use index::Index;
+use records::{Records, Swarm};
+pub use sweep::Swept;
+
+/// What the swarms of a core are told once.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Keys of all hashes. Drawn at random for each start: torrents and ports are chosen by
+    /// strangers, who must not be able to make them meet in one bucket.
+    pub seeds: [u64; 4],
+    /// A peer that is silent for longer is forgotten.
+    pub peer_timeout_s: u32,
+    /// Whether a torrent without peers is forgotten too, with its count of completed downloads.
+    pub remove_peerless: bool,
+    /// Bytes that these swarms may allocate; beyond it, newcomers are answered but not stored.
+    pub memory_budget: Option<usize>,
+}
+
+/// Address and port of a peer, as replies carry them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum PeerAddr {
+    /// Four bytes of address, two of port.
+    V4([u8; 6]),
+    /// Sixteen bytes of address, two of port.
+    V6([u8; 18]),
+}
+
+/// How a peer takes part, or that it no longer does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// It has everything.
+    Seeding,
+    /// It wants something.
+    Leeching,
+    /// It misses something but wants no more: a partial seed (BEP 21).
+    Paused,
+    /// It leaves.
+    Stopped,
+}
+
+/// An announce, as far as the swarm cares.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerAnnounce {
+    /// The torrent.
+    pub info_hash: InfoHash,
+    /// Who announces.
+    pub peer: PeerAddr,
+    /// How it takes part.
+    pub state: State,
+    /// True when it says that it completed the download just now.
+    pub completed: bool,
+    /// Most peers that it is to be told; the buffer bounds them too.
+    pub wanted: usize,
+}
+
+/// The counts of a swarm, over both families.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Totals {
+    /// Peers that have everything.
+    pub seeders: u32,
+    /// Peers that miss something, partial seeds among them.
+    pub leechers: u32,
+    /// Partial seeds.
+    pub partial: u32,
+    /// Downloads that were completed here.
+    pub completed: u32,
+}
+
+/// What came of an announce.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Announced {
+    /// The counts after the announce, the announcer included.
+    pub totals: Totals,
+    /// Bytes of peers that were written.
+    pub written: usize,
+    /// True when the announcer is a member of the swarm now. False for one who stopped, and for a
+    /// newcomer whom the memory budget refused.
+    pub stored: bool,
+    /// True when this announce counted as a completed download.
+    pub completed: bool,
+}
+
+/// How many peers of one family there are in all swarms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Gauge {
+    /// Peers that have everything.
+    pub seeders: usize,
+    /// All others.
+    pub leechers: usize,
+}
+
+impl Gauge {
+    /// Seeders and leechers.
+    pub fn peers(&self) -> usize {
+        self.seeders + self.leechers
+    }
+
+    fn side(&mut self, role: Role) -> &mut usize {
+        if role.is_seeder() {
+            &mut self.seeders
+        } else {
+            &mut self.leechers
+        }
+    }
+
+    fn count(&mut self, role: Role) {
+        *self.side(role) += 1;
+    }
+
+    fn discount(&mut self, role: Role) {
+        *self.side(role) -= 1;
+    }
+}
+
+/// How many peers there are in all swarms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Gauges {
+    /// Peers of IPv4.
+    pub v4: Gauge,
+    /// Peers of IPv6.
+    pub v6: Gauge,
+}
+
+impl Gauges {
+    fn subtract(&mut self, gone: &Self) {
+        self.v4.seeders -= gone.v4.seeders;
+        self.v4.leechers -= gone.v4.leechers;
+        self.v6.seeders -= gone.v6.seeders;
+        self.v6.leechers -= gone.v6.leechers;
+    }
+}
+
+/// All swarms of a core.
+pub struct Swarms {
+    records: Records,
+    index: Index,
+    keys: RandomState,
+    calendar: Calendar,
+    cursor: sweep::Cursor,
+    gauges: Gauges,
+    /// Bytes of all lists; kept up to date by whoever changes one.
+    list_bytes: usize,
+    remove_peerless: bool,
+    memory_budget: Option<usize>,
+}
+
+impl Swarms {
+    /// No swarms yet.
+    pub fn new(settings: Settings) -> Self {
+        let [a, b, c, d] = settings.seeds;
+        Self {
+            records: Records::default(),
+            index: Index::new(),
+            keys: RandomState::with_seeds(a, b, c, d),
+            calendar: Calendar::new(settings.peer_timeout_s),
+            cursor: sweep::Cursor::default(),
+            gauges: Gauges::default(),
+            list_bytes: 0,
+            remove_peerless: settings.remove_peerless,
+            memory_budget: settings.memory_budget,
+        }
+    }
+
+    /// Applies an announce and writes the peers that answer it into `peers_out`.
+    ///
+    /// `hash` comes from [`Self::hash`]. A seeder is told of leechers only; everybody else of
+    /// anyone; nobody of himself, nor of peers whose family he did not announce with.
+    #[inline]
+    pub fn announce(
+        &mut self,
+        hash: u64,
+        announce: &PeerAnnounce,
+        now_s: u32,
+        rng: &mut Rng,
+        peers_out: &mut [u8],
+    ) -> Announced {
+        match &announce.peer {
+            PeerAddr::V4(wire) => {
+                self.announce_as::<V4>(hash, wire, announce, now_s, rng, peers_out)
+            }
+            PeerAddr::V6(wire) => {
+                self.announce_as::<V6>(hash, wire, announce, now_s, rng, peers_out)
+            }
+        }
+    }
+
+    /// The hash under which a torrent is kept. Computed once per request, for all stages.
+    #[inline]
+    pub fn hash(&self, info_hash: &InfoHash) -> u64 {
+        hash(info_hash, &self.keys)
+    }
+
+    /// First stage: asks for the bucket of the index.
+    #[inline]
+    pub fn prefetch_bucket(&self, hash: u64) {
+        self.index.prefetch(hash);
+    }
+
+    /// Second stage: reads the bucket, asks for the record.
+    #[inline]
+    pub fn prefetch_record(&self, hash: u64) {
+        if let Some(position) = self.index.candidate(hash) {
+            self.records.prefetch(position);
+        }
+    }
+
+    /// Third stage: reads the record, asks for its lists if it has any. For both families: the
+    /// counts in a reply are over both.
+    #[inline]
+    pub fn prefetch_peers(&self, hash: u64) {
+        if let Some(Body::Heap { v4, v6 }) = self.likely_body(hash) {
+            if let Some(list) = v4 {
+                list.prefetch();
+            }
+            if let Some(list) = v6 {
+                list.prefetch();
+            }
+        }
+    }
+
+    /// Fourth stage: reads the list, asks for the line where the search for the peer begins.
+    #[inline]
+    pub fn prefetch_search(&self, hash: u64, peer: &PeerAddr) {
+        if let Some(Body::Heap { v4, v6 }) = self.likely_body(hash) {
+            match (peer, v4, v6) {
+                (PeerAddr::V4(wire), Some(list), _) => list.prefetch_search(wire, &self.keys),
+                (PeerAddr::V6(wire), _, Some(list)) => list.prefetch_search(wire, &self.keys),
+                _ => {}
+            }
+        }
+    }
+
+    /// Fifth stage: reads the peer's slot in the index of its list, asks for its entry.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64, peer: &PeerAddr) {
+        if let Some(Body::Heap { v4, v6 }) = self.likely_body(hash) {
+            match (peer, v4, v6) {
+                (PeerAddr::V4(wire), Some(list), _) => list.prefetch_entry(wire, &self.keys),
+                (PeerAddr::V6(wire), _, Some(list)) => list.prefetch_entry(wire, &self.keys),
+                _ => {}
+            }
+        }
+    }
+
+    /// The counts of a swarm; all zero for one that is not known.
+    pub fn totals(&self, info_hash: &InfoHash) -> Totals {
+        let found = self.find(self.hash(info_hash), info_hash);
+        found.map_or(Totals::default(), |position| {
+            let swarm = self.records.get(position);
+            swarm.body.totals(swarm.completed)
+        })
+    }
+
+    /// Number of swarms, those without peers included.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// True when no swarm is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of peers, by family and by side.
+    pub fn gauges(&self) -> Gauges {
+        self.gauges
+    }
+
+    /// Bytes allocated: chunks whether full or not, lists with their room, indexes.
+    pub fn memory_bytes(&self) -> usize {
+        self.records.bytes() + self.index.bytes() + self.list_bytes
+    }
+
+    fn announce_as<F: Family>(
+        &mut self,
+        hash: u64,
+        wire: &F::Wire,
+        announce: &PeerAnnounce,
+        now_s: u32,
+        rng: &mut Rng,
+        peers_out: &mut [u8],
+    ) -> Announced {
+        let found = self.find(hash, &announce.info_hash);
+        let role = match announce.state {
+            State::Seeding => Role::Seeder,
+            State::Leeching => Role::Leecher,
+            State::Paused => Role::Partial,
+            State::Stopped => return self.stop::<F>(found, wire),
+        };
+        let may_grow = self
+            .memory_budget
+            .is_none_or(|budget| self.memory_bytes() < budget);
+        let position = match found {
+            Some(position) => position,
+            None if may_grow => self.create(hash, announce.info_hash),
+            None => return Announced::default(),
+        };
+        let expiry = self.calendar.expiry(now_s);
+        let swarm = self.records.get_mut(position);
+        let bytes_before = swarm.body.heap_bytes();
+        let put = swarm
+            .body
+            .put::<F>(wire, role, expiry, may_grow, &self.keys);
+        self.list_bytes = self.list_bytes - bytes_before + swarm.body.heap_bytes();
+        if put.at.is_some() && put.before != Some(role) {
+            let gauge = F::gauge(&mut self.gauges);
+            if let Some(before) = put.before {
+                gauge.discount(before);
+            }
+            gauge.count(role);
+        }
+        // Only who was seen to want something can have completed it: the count would be worth
+        // nothing if a single `completed` sufficed.
+        let was_leecher = put.before.is_some_and(|before| !before.is_seeder());
+        let completed = announce.completed && role.is_seeder() && was_leecher;
+        swarm.completed = swarm.completed.saturating_add(u32::from(completed));
+        let View { entries, seeders } = F::view(&swarm.body);
+        let (range, me) = if role.is_seeder() {
+            (&entries[seeders..], None)
+        } else {
+            (entries, put.at)
+        };
+        Announced {
+            totals: swarm.body.totals(swarm.completed),
+            written: sample::sample::<F>(range, me, announce.wanted, rng, peers_out),
+            stored: put.at.is_some(),
+            completed,
+        }
+    }
+
+    /// Removes a peer. Its record stays until the sweep comes by: it may well be needed again.
+    #[cold]
+    fn stop<F: Family>(&mut self, found: Option<u32>, wire: &F::Wire) -> Announced {
+        let Some(position) = found else {
+            return Announced::default();
+        };
+        let swarm = self.records.get_mut(position);
+        let bytes_before = swarm.body.heap_bytes();
+        if let Some(role) = swarm.body.remove::<F>(wire, &self.keys) {
+            F::gauge(&mut self.gauges).discount(role);
+        }
+        self.list_bytes = self.list_bytes - bytes_before + swarm.body.heap_bytes();
+        Announced {
+            totals: swarm.body.totals(swarm.completed),
+            ..Announced::default()
+        }
+    }
+
+    fn create(&mut self, hash: u64, info_hash: InfoHash) -> u32 {
+        let position = self.records.push(Swarm {
+            info_hash,
+            completed: 0,
+            body: Body::EMPTY,
+        });
+        let (records, keys) = (&self.records, &self.keys);
+        self.index.insert(hash, position, |at| {
+            self::hash(&records.get(at).info_hash, keys)
+        });
+        position
+    }
+
+    #[inline]
+    fn find(&self, hash: u64, info_hash: &InfoHash) -> Option<u32> {
+        self.index.find(hash, |position| {
+            self.records.get(position).info_hash == *info_hash
+        })
+    }
+
+    #[inline]
+    fn likely_body(&self, hash: u64) -> Option<&Body> {
+        let position = self.index.candidate(hash)?;
+        Some(&self.records.get(position).body)
+    }
+}
+
+#[inline]
+fn hash(info_hash: &InfoHash, keys: &RandomState) -> u64 {
+    let mut hasher = keys.build_hasher();
+    hasher.write(&info_hash.0);
+    hasher.finish()
+}

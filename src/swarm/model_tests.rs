@@ -1,0 +1,423 @@
+//! Random lives of whole swarms against a model that is too simple to be wrong.
+
+use std::collections::{HashMap, HashSet};
+
+use fastrand::Rng;
+
+use super::*;
+
+const TIMEOUT_S: u32 = 2700;
+
+#[derive(Clone, Copy)]
+struct ModelPeer {
+    role: Role,
+    heard_s: u32,
+}
+
+#[derive(Default)]
+struct ModelSwarm {
+    peers: HashMap<PeerAddr, ModelPeer>,
+    completed: u32,
+}
+
+impl ModelSwarm {
+    fn totals(&self) -> Totals {
+        let count = |role| self.peers.values().filter(|peer| peer.role == role).count() as u32;
+        let partial = count(Role::Partial);
+        Totals {
+            seeders: count(Role::Seeder),
+            leechers: count(Role::Leecher) + partial,
+            partial,
+            completed: self.completed,
+        }
+    }
+}
+
+/// The swarms, their model, and everything that chance decides.
+struct Trial {
+    swarms: Swarms,
+    model: HashMap<InfoHash, ModelSwarm>,
+    rng: Rng,
+    now_s: u32,
+}
+
+impl Trial {
+    fn new(settings: Settings) -> Self {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        Self {
+            swarms: Swarms::new(settings),
+            model: HashMap::new(),
+            rng: Rng::with_seed(seed),
+            now_s: 0,
+        }
+    }
+
+    /// One announce to both, and what it must and must not bring. Counting a large model is slow,
+    /// so that part is done only when `thorough`.
+    fn announce(&mut self, announce: PeerAnnounce, thorough: bool) -> Announced {
+        let hash = self.swarms.hash(&announce.info_hash);
+        let mut out = [0; 1300];
+        let out = &mut out[..self.rng.usize(..=1300)];
+        let now_s = self.now_s;
+        let announced = self
+            .swarms
+            .announce(hash, &announce, now_s, &mut self.rng, out);
+        let role = match announce.state {
+            State::Seeding => Role::Seeder,
+            State::Leeching => Role::Leecher,
+            State::Paused => Role::Partial,
+            State::Stopped => {
+                if let Some(swarm) = self.model.get_mut(&announce.info_hash) {
+                    swarm.peers.remove(&announce.peer);
+                }
+                assert_eq!((announced.written, announced.stored), (0, false));
+                return announced;
+            }
+        };
+        assert!(announced.stored);
+        let swarm = self.model.entry(announce.info_hash).or_default();
+        let heard_s = self.now_s;
+        let before = swarm
+            .peers
+            .insert(announce.peer, ModelPeer { role, heard_s });
+        let was_leecher = before.is_some_and(|peer| peer.role != Role::Seeder);
+        let completed = announce.completed && role == Role::Seeder && was_leecher;
+        swarm.completed += u32::from(completed);
+        assert_eq!(announced.completed, completed);
+        if thorough {
+            assert_eq!(announced.totals, swarm.totals());
+            let told = read_peers(&announce.peer, &out[..announced.written]);
+            let others = swarm.peers.iter().filter(|(peer, state)| {
+                let suits = role != Role::Seeder || state.role != Role::Seeder;
+                suits && family(peer) == family(&announce.peer) && **peer != announce.peer
+            });
+            let most = out.len() / family(&announce.peer);
+            assert_eq!(told.len(), announce.wanted.min(most).min(others.count()));
+            let distinct: HashSet<_> = told.iter().collect();
+            assert_eq!(distinct.len(), told.len(), "a peer came twice");
+            for peer in &told {
+                assert!(*peer != announce.peer, "a peer was told of himself");
+                let state = swarm.peers.get(peer).expect("a peer that nobody knows");
+                assert!(role != Role::Seeder || state.role != Role::Seeder);
+            }
+        }
+        announced
+    }
+
+    /// The rest of a pass and a whole one in steps of random size, then the same for the model.
+    fn sweep(&mut self) {
+        for _ in 0..2 {
+            loop {
+                let budget = self.rng.usize(1..3000);
+                let swept = self.swarms.sweep(self.now_s, budget);
+                assert!(swept.looked_at <= budget);
+                if swept.pass_ended {
+                    break;
+                }
+            }
+        }
+        for swarm in self.model.values_mut() {
+            swarm
+                .peers
+                .retain(|_, peer| self.now_s - peer.heard_s < TIMEOUT_S);
+        }
+        if self.swarms.remove_peerless {
+            self.model.retain(|_, swarm| !swarm.peers.is_empty());
+        }
+        self.check();
+    }
+
+    /// Compares everything that can be asked, and the account of memory with a recount.
+    fn check(&self) {
+        assert_eq!(self.swarms.len(), self.model.len());
+        let mut gauges = Gauges::default();
+        for (info_hash, swarm) in &self.model {
+            assert_eq!(self.swarms.totals(info_hash), swarm.totals());
+            for (peer, state) in &swarm.peers {
+                match peer {
+                    PeerAddr::V4(_) => gauges.v4.count(state.role),
+                    PeerAddr::V6(_) => gauges.v6.count(state.role),
+                }
+            }
+        }
+        assert_eq!(self.swarms.gauges(), gauges);
+        let positions = 0..self.swarms.len() as u32;
+        let lists = positions.map(|at| self.swarms.records.get(at).body.heap_bytes());
+        assert_eq!(self.swarms.list_bytes, lists.sum::<usize>());
+    }
+}
+
+/// Bytes of a peer in the family of this one.
+fn family(peer: &PeerAddr) -> usize {
+    match peer {
+        PeerAddr::V4(_) => 6,
+        PeerAddr::V6(_) => 18,
+    }
+}
+
+fn read_peers(like: &PeerAddr, bytes: &[u8]) -> Vec<PeerAddr> {
+    assert_eq!(bytes.len() % family(like), 0);
+    match like {
+        PeerAddr::V4(_) => {
+            let wires = bytes.as_chunks().0.iter();
+            wires.map(|wire| PeerAddr::V4(*wire)).collect()
+        }
+        PeerAddr::V6(_) => {
+            let wires = bytes.as_chunks().0.iter();
+            wires.map(|wire| PeerAddr::V6(*wire)).collect()
+        }
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        seeds: [1, 2, 3, 4],
+        peer_timeout_s: TIMEOUT_S,
+        remove_peerless: true,
+        memory_budget: None,
+    }
+}
+
+fn info_hash(number: u32) -> InfoHash {
+    let mut bytes = [7; InfoHash::LEN];
+    bytes[..4].copy_from_slice(&number.to_be_bytes());
+    InfoHash(bytes)
+}
+
+fn peer_v4(number: u32) -> PeerAddr {
+    let [a, b, c, d] = number.to_be_bytes();
+    PeerAddr::V4([10, b, c, d, 0x1a, a])
+}
+
+fn peer_v6(number: u32) -> PeerAddr {
+    let mut wire = [0xfd; 18];
+    wire[12..16].copy_from_slice(&number.to_be_bytes());
+    PeerAddr::V6(wire)
+}
+
+fn leecher(torrent: u32, peer: PeerAddr) -> PeerAnnounce {
+    PeerAnnounce {
+        info_hash: info_hash(torrent),
+        peer,
+        state: State::Leeching,
+        completed: false,
+        wanted: 50,
+    }
+}
+
+fn random_state(rng: &mut Rng) -> State {
+    match rng.u32(..20) {
+        0..10 => State::Leeching,
+        10..15 => State::Seeding,
+        15..17 => State::Paused,
+        _ => State::Stopped,
+    }
+}
+
+#[test]
+fn many_small_swarms_agree_with_the_model_through_all_that_peers_do() {
+    for remove_peerless in [true, false] {
+        let mut trial = Trial::new(Settings {
+            remove_peerless,
+            ..settings()
+        });
+        for step in 0..600_000 {
+            // The number of torrents in use swells and ebbs, and so do the records.
+            let torrents = if step % 200_000 < 150_000 { 12_000 } else { 50 };
+            let torrent = trial.rng.u32(..torrents);
+            let peer = trial.rng.u32(..7);
+            let announce = PeerAnnounce {
+                info_hash: info_hash(torrent),
+                peer: if trial.rng.u32(..4) == 0 {
+                    peer_v6(peer)
+                } else {
+                    peer_v4(peer)
+                },
+                state: random_state(&mut trial.rng),
+                completed: trial.rng.u32(..5) == 0,
+                wanted: trial.rng.usize(..10),
+            };
+            trial.announce(announce, true);
+            if step % 8 == 0 {
+                trial.now_s += trial.rng.u32(..3);
+            }
+            if step % 20_000 == 0 {
+                trial.sweep();
+            }
+        }
+        trial.now_s += TIMEOUT_S + 1;
+        trial.sweep();
+        assert_eq!(trial.swarms.is_empty(), remove_peerless);
+        assert_eq!(trial.swarms.list_bytes, 0);
+    }
+}
+
+#[test]
+fn hot_swarms_agree_with_the_model_through_every_form_that_a_list_takes() {
+    // The model forgets peerless swarms after whole passes only, so until the end none is.
+    let mut trial = Trial::new(Settings {
+        remove_peerless: false,
+        ..settings()
+    });
+    let mut longest = 0;
+    // Each phase has as many peers coming and going as its number.
+    for peers in [4, 20, 60, 700, 30_000, 12_000, 40, 3, 25_000] {
+        let steps = peers.max(2000) * 4;
+        for step in 0..steps {
+            let torrent = trial.rng.u32(..2);
+            let number = trial.rng.u32(..peers);
+            let announce = PeerAnnounce {
+                info_hash: info_hash(torrent),
+                peer: if torrent == 1 && trial.rng.bool() {
+                    peer_v6(number)
+                } else {
+                    peer_v4(number)
+                },
+                state: random_state(&mut trial.rng),
+                completed: trial.rng.u32(..5) == 0,
+                wanted: trial.rng.usize(..100),
+            };
+            let thorough = peers < 100 || step % 1000 == 0;
+            trial.announce(announce, thorough);
+            // Steps of the sweep between the announces, so that it meets lists that change.
+            if step % 50 == 0 {
+                trial.swarms.sweep(trial.now_s, 20);
+            }
+        }
+        trial.sweep();
+        let totals = trial.swarms.totals(&info_hash(0));
+        longest = longest.max((totals.seeders + totals.leechers) as usize);
+        // The silent of the phase before the last expire; what is left changes its form.
+        trial.now_s += TIMEOUT_S - 1;
+        trial.sweep();
+    }
+    assert!(longest > peer_index::SLOTS_LIST_MAX, "{longest}");
+    trial.swarms.remove_peerless = true;
+    trial.now_s += TIMEOUT_S;
+    trial.sweep();
+    assert!(trial.swarms.is_empty());
+    assert!(trial.swarms.memory_bytes() < 600_000);
+}
+
+#[test]
+fn a_clock_that_wraps_around_many_times_forgets_nobody_early_and_nobody_late() {
+    for timeout_s in [60, 2700, 7200, 50_000] {
+        let mut swarms = Swarms::new(Settings {
+            peer_timeout_s: timeout_s,
+            ..settings()
+        });
+        let mut rng = Rng::with_seed(5);
+        let faithful = leecher(1, peer_v4(1));
+        let hash = swarms.hash(&faithful.info_hash);
+        let mut silent = 0;
+        // Every twelfth part of a timeout a step, for 1200 hours or more.
+        let step_s = timeout_s / 12;
+        for step in 0..(1200 * 3600 / step_s).min(60_000) {
+            let now_s = step * step_s;
+            if step % 11 == 0 {
+                swarms.announce(hash, &faithful, now_s, &mut rng, &mut []);
+            }
+            if step % 40 == 0 {
+                silent = 0;
+                let once = leecher(1, peer_v4(2));
+                swarms.announce(hash, &once, now_s, &mut rng, &mut []);
+            }
+            while !swarms.sweep(now_s, 10).pass_ended {}
+            let known = swarms.totals(&info_hash(1)).leechers;
+            match silent {
+                0..12 => assert_eq!(known, 2, "forgotten early at {now_s}"),
+                12..14 => {}
+                _ => assert_eq!(known, 1, "remembered for ever at {now_s}"),
+            }
+            silent += 1;
+        }
+    }
+}
+
+#[test]
+fn only_a_known_leecher_counts_as_completed_and_only_once() {
+    let mut trial = Trial::new(settings());
+    let mut announce = leecher(1, peer_v4(1));
+    announce.completed = true;
+    announce.state = State::Seeding;
+    assert!(!trial.announce(announce, true).completed);
+    announce.peer = peer_v4(2);
+    announce.state = State::Leeching;
+    assert!(!trial.announce(announce, true).completed);
+    announce.state = State::Seeding;
+    assert!(trial.announce(announce, true).completed);
+    let repeated = trial.announce(announce, true);
+    assert!(!repeated.completed);
+    assert_eq!(repeated.totals.completed, 1);
+}
+
+#[test]
+fn neither_a_scrape_nor_a_stop_makes_a_record() {
+    let mut trial = Trial::new(settings());
+    let mut announce = leecher(1, peer_v4(1));
+    assert_eq!(trial.swarms.totals(&announce.info_hash), Totals::default());
+    announce.state = State::Stopped;
+    assert_eq!(trial.announce(announce, true), Announced::default());
+    assert!(trial.swarms.is_empty());
+}
+
+#[test]
+fn a_full_memory_budget_refuses_newcomers_and_still_serves_the_known() {
+    let mut swarms = Swarms::new(Settings {
+        memory_budget: Some(1 << 20),
+        ..settings()
+    });
+    let mut rng = Rng::with_seed(1);
+    let mut out = [0; 600];
+    let mut announce = |swarms: &mut Swarms, what: PeerAnnounce| {
+        let hash = swarms.hash(&what.info_hash);
+        swarms.announce(hash, &what, 0, &mut rng, &mut out)
+    };
+    let mut stored = 0;
+    for number in 0..200_000 {
+        let answer = announce(&mut swarms, leecher(number % 100, peer_v4(number)));
+        stored += u32::from(answer.stored);
+        assert!(answer.stored || answer.totals.leechers > 50 && answer.written == 300);
+    }
+    assert!((20_000..150_000).contains(&stored), "{stored}");
+    // One announce may cross the line by what one list grows.
+    assert!(swarms.memory_bytes() < (1 << 20) + 4096);
+    assert_eq!(swarms.gauges().v4.leechers, stored as usize);
+    let unknown = announce(&mut swarms, leecher(1000, peer_v4(1)));
+    assert_eq!(unknown, Announced::default());
+    let mut known = leecher(7, peer_v4(7));
+    known.state = State::Seeding;
+    known.completed = true;
+    let answer = announce(&mut swarms, known);
+    assert!(answer.stored && answer.completed && answer.totals.seeders == 1);
+    let other_family = announce(&mut swarms, leecher(7, peer_v6(7)));
+    assert!(!other_family.stored && other_family.totals == answer.totals);
+    // What expires makes room again.
+    while !swarms.sweep(TIMEOUT_S + 1, 1000).pass_ended {}
+    assert!(swarms.memory_bytes() < 600_000);
+    assert!(announce(&mut swarms, leecher(1000, peer_v4(1))).stored);
+}
+
+#[test]
+fn the_stages_of_prefetching_change_nothing_and_never_miss_a_bound() {
+    let mut trial = Trial::new(settings());
+    for number in 0..40_000 {
+        trial.announce(leecher(number % 7 * (number % 5), peer_v4(number)), false);
+        trial.announce(leecher(number % 3 * 1000, peer_v6(number / 9)), false);
+    }
+    let before = (trial.swarms.gauges(), trial.swarms.memory_bytes());
+    for number in 0..20_000 {
+        let swarms = &trial.swarms;
+        let hash = swarms.hash(&info_hash(number % 3000));
+        for peer in [peer_v4(number), peer_v6(number)] {
+            swarms.prefetch_bucket(hash);
+            swarms.prefetch_record(hash);
+            swarms.prefetch_peers(hash);
+            swarms.prefetch_search(hash, &peer);
+            swarms.prefetch_entry(hash, &peer);
+        }
+    }
+    assert_eq!(before, (trial.swarms.gauges(), trial.swarms.memory_bytes()));
+    trial.check();
+}

@@ -1,0 +1,137 @@
+//! Forgetting the silent, a bounded number of them at a time.
+//!
+//! A pass walks the records from the last to the first, and the lists of each from the last peer
+//! to the first. Downwards, because a removal fills its hole with the last record or peer, and so
+//! with one that was seen already: a pass misses nobody through its own work. Announces between
+//! two steps add at the end, where the pass has been; that is what is young. Now and then they
+//! move an old leecher there to make place for a seeder, and he waits for the next pass.
+//!
+//! Nobody else removes records or moves lists back inline, so the cursor stays good in between.
+
+use super::body::Body;
+use super::expiry::Tick;
+use super::{Gauges, Swarms};
+
+/// Where the next step of the sweep goes on.
+#[derive(Default)]
+pub(super) struct Cursor {
+    /// Records of this pass that were not seen to their end; the last of them is next.
+    records: usize,
+    /// How far the lists of that record were seen.
+    part: Part,
+}
+
+#[derive(Clone, Copy, Default)]
+enum Part {
+    #[default]
+    Unseen,
+    V4(usize),
+    V6(usize),
+    Seen,
+}
+
+/// What a step of the sweep did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Swept {
+    /// Records and listed peers that it looked at, never more than the budget.
+    pub looked_at: usize,
+    /// Peers that had expired.
+    pub peers_removed: usize,
+    /// Records that had no peers left.
+    pub swarms_removed: usize,
+    /// True when this step reached the end of a pass. The next one begins another.
+    pub pass_ended: bool,
+}
+
+impl Swarms {
+    /// Looks at up to `budget` records and listed peers (inline peers cost nothing, they share the
+    /// line of their record) and removes what has expired by `now_s`. Goes on where the last call
+    /// stopped, even in the middle of a list; never goes beyond the end of a pass.
+    pub fn sweep(&mut self, now_s: u32, budget: usize) -> Swept {
+        let now = self.calendar.now(now_s);
+        let mut gone = Gauges::default();
+        let mut swept = Swept::default();
+        if self.cursor.records == 0 {
+            self.cursor.records = self.records.len();
+        }
+        while self.cursor.records > 0 && swept.looked_at < budget {
+            let position = self.cursor.records as u32 - 1;
+            swept.looked_at +=
+                self.sweep_record(position, budget - swept.looked_at, now, &mut gone);
+            if matches!(self.cursor.part, Part::Seen) {
+                self.cursor.part = Part::Unseen;
+                self.cursor.records -= 1;
+                if self.remove_peerless && self.records.get(position).body.is_empty() {
+                    self.remove_record(position);
+                    swept.swarms_removed += 1;
+                }
+            }
+        }
+        self.gauges.subtract(&gone);
+        swept.peers_removed = gone.v4.peers() + gone.v6.peers();
+        swept.pass_ended = self.cursor.records == 0;
+        swept
+    }
+
+    /// Goes on with one record and returns what that cost.
+    fn sweep_record(
+        &mut self,
+        position: u32,
+        budget: usize,
+        now: Tick,
+        gone: &mut Gauges,
+    ) -> usize {
+        let keys = &self.keys;
+        let body = &mut self.records.get_mut(position).body;
+        let bytes_before = body.heap_bytes();
+        let Body::Heap { v4, v6 } = body else {
+            body.sweep_inline(now, gone);
+            self.cursor.part = Part::Seen;
+            return 1;
+        };
+        let mut left = budget;
+        let mut part = self.cursor.part;
+        while left > 0 {
+            part = match part {
+                Part::Unseen => {
+                    left -= 1;
+                    Part::V4(usize::MAX)
+                }
+                Part::V4(from) => match v4 {
+                    Some(list) if from > 0 => {
+                        let (from, cost) = list.sweep(from, left, now, &mut gone.v4, keys);
+                        left -= cost;
+                        Part::V4(from)
+                    }
+                    _ => Part::V6(usize::MAX),
+                },
+                Part::V6(from) => match v6 {
+                    Some(list) if from > 0 => {
+                        let (from, cost) = list.sweep(from, left, now, &mut gone.v6, keys);
+                        left -= cost;
+                        Part::V6(from)
+                    }
+                    _ => Part::Seen,
+                },
+                Part::Seen => break,
+            };
+        }
+        if matches!(part, Part::Seen) {
+            body.settle(keys);
+        }
+        self.cursor.part = part;
+        self.list_bytes = self.list_bytes - bytes_before + body.heap_bytes();
+        budget - left
+    }
+
+    fn remove_record(&mut self, position: u32) {
+        let (records, keys) = (&self.records, &self.keys);
+        let hash_of = |at: u32| super::hash(&records.get(at).info_hash, keys);
+        let last = records.len() as u32 - 1;
+        self.index.remove(hash_of(position), position, hash_of);
+        if position != last {
+            self.index.relocate(hash_of(last), last, position);
+        }
+        self.records.swap_remove(position);
+    }
+}
