@@ -331,9 +331,12 @@ impl Totals {
         let said = Count::all()
             .map(|count| (count.name(), self.get(count)))
             .filter(|(_, n)| *n != 0);
-        said.map(|(name, n)| format!("{name} {n}"))
-            .collect::<Vec<_>>()
-            .join(", ")
+        let words: Vec<String> = said.map(|(name, n)| format!("{name} {n}")).collect();
+        if words.is_empty() {
+            "nothing yet".to_owned()
+        } else {
+            words.join(", ")
+        }
     }
 }
 

@@ -35,6 +35,7 @@ pub mod swarm;
 pub mod wire;
 
 pub mod boot;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;

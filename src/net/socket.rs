@@ -14,7 +14,7 @@ use super::steering::Steering;
 pub struct SocketOptions {
     /// How many cores, and so sockets a listener.
     pub cores: usize,
-    /// Bytes that the kernel should be ready to queue for each socket.
+    /// Bytes that the kernel should be ready to queue for each socket; 0 = what it gives unasked.
     pub receive_buffer: usize,
     /// How the kernel is to choose a core, where it shall.
     pub steering: Option<Steering>,
@@ -99,6 +99,9 @@ fn open(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
             SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
         };
         set_option(fd, level, option, &1_i32)?;
+    }
+    if options.receive_buffer == 0 {
+        return Ok(socket);
     }
     // More than rmem_max takes CAP_NET_ADMIN; without it the kernel gives what it may.
     let bytes = i32::try_from(options.receive_buffer).unwrap_or(i32::MAX);

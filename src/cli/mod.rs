@@ -1,0 +1,145 @@
+//! The command line: what was asked for, the configuration for it, and the exit code. 0 is good, 1
+//! means that what was asked for failed, 2 that it was asked for wrongly.
+
+mod logging;
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::boot;
+use crate::config::{self, Loaded, Mistakes, Setting};
+
+/// The whole command line.
+#[derive(Parser, Debug)]
+#[command(
+    name = "shoal",
+    version,
+    about = "A BitTorrent tracker. Without a command it runs.",
+    long_about = None,
+    args_conflicts_with_subcommands = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    sources: Sources,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the tracker until SIGINT or SIGTERM
+    Run {
+        #[command(flatten)]
+        sources: Sources,
+    },
+    /// Show or check the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Subcommand, Debug)]
+enum ConfigCommand {
+    /// Print the effective configuration, with comments
+    Print {
+        #[command(flatten)]
+        sources: Sources,
+    },
+    /// Say every mistake in the configuration at once
+    Check {
+        #[command(flatten)]
+        sources: Sources,
+    },
+}
+
+/// Where the configuration comes from. The command line wins over the environment
+/// (`SHOAL_ANNOUNCE__INTERVAL=900`), that over the file, that over the defaults.
+#[derive(Args, Debug)]
+struct Sources {
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Configuration file; without it the one that SHOAL_CONFIG names, or the text in \
+                SHOAL_CONFIG_TOML, or the built-in defaults"
+    )]
+    config: Option<PathBuf>,
+    /// Give one key a value, such as announce.interval=900, whatever the file and the environment
+    /// say; may be repeated
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    set: Vec<Setting>,
+}
+
+impl Sources {
+    fn load(&self) -> Result<Loaded, Mistakes> {
+        config::load(self.config.as_deref(), std::env::vars_os(), &self.set)
+    }
+}
+
+/// Does what the command line of this process asks for.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        None => run(&cli.sources),
+        Some(Command::Run { sources }) => run(&sources),
+        Some(Command::Config(ConfigCommand::Print { sources })) => print(&sources),
+        Some(Command::Config(ConfigCommand::Check { sources })) => check(&sources),
+    }
+}
+
+fn run(sources: &Sources) -> ExitCode {
+    match sources.load() {
+        Ok(Loaded { config, .. }) => {
+            logging::start(config.log.level);
+            boot::run(&config)
+        }
+        Err(mistakes) => fail(&mistakes),
+    }
+}
+
+fn print(sources: &Sources) -> ExitCode {
+    match sources.load() {
+        Ok(Loaded { config, .. }) => say(&config.print()),
+        Err(mistakes) => fail(&mistakes),
+    }
+}
+
+fn check(sources: &Sources) -> ExitCode {
+    match sources.load() {
+        Ok(Loaded { source, .. }) => say(&format!("{source}: no mistakes\n")),
+        Err(mistakes) => fail(&mistakes),
+    }
+}
+
+/// Writes `text` to standard output. A reader that has gone, such as `head`, has seen enough.
+fn say(text: &str) -> ExitCode {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => fail(&format_args!("cannot write to standard output: {error}")),
+    }
+}
+
+/// Writes `message` to standard error, if anybody is there to read it.
+fn fail(message: &dyn Display) -> ExitCode {
+    let _ = writeln!(io::stderr(), "{message}");
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

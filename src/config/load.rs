@@ -1,0 +1,312 @@
+//! File, environment and command line become a [`Config`], or a list of everything that is wrong
+//! with them.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::Config;
+use super::check::check;
+use super::key::Key;
+use super::nearest::{unknown_key, unknown_name, unknown_section};
+use super::place::{Given, Lines};
+use super::schema::{Rows, Section, Shape, bare_keys, section};
+use super::source::{Environment, FILE_VARIABLE, PREFIX, Source, TEXT_VARIABLE};
+use super::value::{Value, shortened, split};
+
+/// A configuration, and where it came from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// The file, or what stood in for one; for messages.
+    pub source: String,
+}
+
+/// Everything that is wrong, a sentence each; never empty.
+#[derive(Debug)]
+pub struct Mistakes(Vec<String>);
+
+impl Mistakes {
+    /// The sentences: those about the file first, in its order.
+    pub fn sentences(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// One key with its value from the command line: `announce.interval=900`. Whether there is such a
+/// key is said when it is loaded, together with all other mistakes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Setting {
+    /// `announce.interval`
+    path: String,
+    /// `900`
+    value: String,
+}
+
+impl FromStr for Setting {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((path, value)) if path.contains('.') => Ok(Self {
+                path: path.trim().into(),
+                value: value.into(),
+            }),
+            _ => Err("write SECTION.KEY=VALUE, such as announce.interval=900"),
+        }
+    }
+}
+
+/// Reads the configuration: the defaults, over them the file, over it the `environment`, over that
+/// the `settings` of the command line. `file` wins over a file that the environment names; without
+/// either there is none.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    settings: &[Setting],
+) -> Result<Loaded, Mistakes> {
+    let mut loader = Loader::default();
+    let mut environment = Environment::of(environment);
+    let source = environment.source(file).unwrap_or_else(|mistake| {
+        loader.mistakes.push(mistake);
+        Source::None
+    });
+    match source.read() {
+        Ok(text) => loader.read_text(&source.to_string(), &text),
+        Err(mistake) => loader.mistakes.push(mistake),
+    }
+    for (name, value) in &environment.overrides {
+        loader.read_variable(name, value);
+    }
+    for setting in settings {
+        loader.read_setting(setting);
+    }
+    loader.finish(source.to_string())
+}
+
+/// What has been read so far.
+#[derive(Default)]
+struct Loader {
+    config: Config,
+    given: Given,
+    mistakes: Vec<String>,
+}
+
+impl Loader {
+    fn finish(mut self, source: String) -> Result<Loaded, Mistakes> {
+        self.mistakes.extend(check(&self.config, &self.given));
+        if self.mistakes.is_empty() {
+            let config = self.config;
+            Ok(Loaded { config, source })
+        } else {
+            Err(Mistakes(self.mistakes))
+        }
+    }
+
+    fn refuse(&mut self, place: &str, sentence: &str) {
+        self.mistakes.push(format!("{place}: {sentence}"));
+    }
+
+    /// Reads the text of a file that messages call `name`.
+    fn read_text(&mut self, name: &str, text: &str) {
+        let lines = Lines::of(name, text);
+        match DeTable::parse(text) {
+            Ok(document) => self.read_document(&lines, document.get_ref()),
+            Err(error) => {
+                let place = lines.place_with_column(error.span().unwrap_or_default().start);
+                let reason = shortened(error.message());
+                self.refuse(&place, &format!("this is not TOML: {reason}"));
+            }
+        }
+    }
+
+    fn read_document(&mut self, lines: &Lines<'_>, document: &DeTable<'_>) {
+        for (name, value) in in_order(document) {
+            let place = lines.place(&name.span());
+            let Some(section) = section(name.get_ref()) else {
+                let sentence = unknown_section(name.get_ref(), value.get_ref());
+                self.refuse(&place, &sentence);
+                continue;
+            };
+            match (&section.shape, value.get_ref()) {
+                (Shape::Table, DeValue::Table(table)) => {
+                    self.read_table(lines, section, 0, table);
+                }
+                (Shape::Tables(rows), DeValue::Array(values)) => {
+                    self.clear_rows(section, rows, &place);
+                    for (row, value) in values.iter().enumerate() {
+                        self.read_row(lines, section, rows, row, value);
+                    }
+                }
+                (_, other) => {
+                    let written = match other {
+                        DeValue::Table(_) => format!("[{}]", section.name),
+                        other => Value::Toml(other).shown(),
+                    };
+                    self.refuse(&place, &wrong_shape(section, &written));
+                }
+            }
+        }
+    }
+
+    /// Forgets the rows of `section`, to make room for those from `place`.
+    fn clear_rows(&mut self, section: &'static Section, rows: &Rows, place: &str) {
+        (rows.clear)(&mut self.config);
+        self.given.forget(section.name);
+        // A list without rows has been given somewhere too.
+        self.given
+            .note((section.name, rows.needs.name, 0), place, true);
+    }
+
+    /// Reads one `[[section]]`.
+    fn read_row(
+        &mut self,
+        lines: &Lines<'_>,
+        section: &'static Section,
+        rows: &Rows,
+        row: usize,
+        value: &Spanned<DeValue<'_>>,
+    ) {
+        (rows.push)(&mut self.config);
+        let place = lines.place(&value.span());
+        // Until it has been read, what the row needs is missing.
+        self.given
+            .note((section.name, rows.needs.name, row), &place, false);
+        let DeValue::Table(table) = value.get_ref() else {
+            let shown = Value::Toml(value.get_ref()).shown();
+            let written = format!("a list that holds {shown}");
+            self.refuse(&place, &wrong_shape(section, &written));
+            return;
+        };
+        self.read_table(lines, section, row, table);
+        if !table.contains_key(rows.needs.name) {
+            let (header, needs) = (section.header(), rows.needs);
+            let sentence = format!(
+                "{header} has no {}; give it {}",
+                needs.name,
+                needs.allowed()
+            );
+            self.refuse(&place, &sentence);
+        }
+    }
+
+    fn read_table(
+        &mut self,
+        lines: &Lines<'_>,
+        section: &'static Section,
+        row: usize,
+        table: &DeTable<'_>,
+    ) {
+        for (name, value) in in_order(table) {
+            let place = lines.place(&name.span());
+            if let Some(key) = section.key(name.get_ref()) {
+                self.read_key(section, key, row, &place, Value::Toml(value.get_ref()));
+            } else {
+                self.refuse(&place, &unknown_key(section, name.get_ref()));
+            }
+        }
+    }
+
+    fn read_key(
+        &mut self,
+        section: &'static Section,
+        key: &'static Key,
+        row: usize,
+        place: &str,
+        value: Value<'_>,
+    ) {
+        let result = key.read(&mut self.config, row, value);
+        self.given
+            .note((section.name, key.name, row), place, result.is_ok());
+        if let Err(phrase) = result {
+            let sentence = format!("{} {} {phrase}", section.header(), key.name);
+            self.refuse(place, &sentence);
+        }
+    }
+
+    /// Reads `SHOAL_SECTION__KEY`.
+    fn read_variable(&mut self, name: &str, value: &OsStr) {
+        let known = bare_keys().find(|(section, key)| variable(section, key) == name);
+        let Some((section, key)) = known else {
+            let files = [FILE_VARIABLE, TEXT_VARIABLE].map(str::to_owned);
+            let known = bare_keys().map(|(section, key)| variable(section, key));
+            let sentence = unknown_name(name, PREFIX, known.chain(files));
+            self.refuse(&shortened(name), &sentence);
+            return;
+        };
+        if let Some(text) = value.to_str() {
+            self.read_bare(section, key, name, text);
+            return;
+        }
+        self.given.note((section.name, key.name, 0), name, false);
+        let (header, allowed) = (section.header(), key.allowed());
+        let sentence = format!("{header} {} must be {allowed}, in UTF-8", key.name);
+        self.refuse(name, &sentence);
+    }
+
+    /// Reads `--set section.key=value`.
+    fn read_setting(&mut self, setting: &Setting) {
+        let place = format!("--set {}", shortened(&setting.path));
+        let known = bare_keys().find(|(section, key)| path(section, key) == setting.path);
+        if let Some((section, key)) = known {
+            self.read_bare(section, key, &place, &setting.value);
+        } else {
+            let known = bare_keys().map(|(section, key)| path(section, key));
+            self.refuse(&place, &unknown_name(&setting.path, "", known));
+        }
+    }
+
+    /// Reads `text` as the value of `key`, or as the list of all rows of a `[[section]]`.
+    fn read_bare(&mut self, section: &'static Section, key: &'static Key, place: &str, text: &str) {
+        match &section.shape {
+            Shape::Table => self.read_key(section, key, 0, place, Value::Text(text)),
+            Shape::Tables(rows) => {
+                self.clear_rows(section, rows, place);
+                for (row, item) in split(text).into_iter().enumerate() {
+                    (rows.push)(&mut self.config);
+                    self.read_key(section, key, row, place, Value::Text(item));
+                }
+            }
+        }
+    }
+}
+
+/// The entries of `table` in the order in which somebody wrote them.
+fn in_order<'a, 'text>(
+    table: &'a DeTable<'text>,
+) -> Vec<(&'a Spanned<DeString<'text>>, &'a Spanned<DeValue<'text>>)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(name, _)| name.span().start);
+    entries
+}
+
+fn wrong_shape(section: &Section, written: &str) -> String {
+    let header = section.header();
+    format!(
+        "{} must be written as {header}, not as {written}",
+        section.name
+    )
+}
+
+/// The environment variable of `key`: `SHOAL_ANNOUNCE__INTERVAL`.
+fn variable(section: &Section, key: &Key) -> String {
+    format!("{PREFIX}{}__{}", section.name, key.name).to_uppercase()
+}
+
+/// The `--set` path of `key`: `announce.interval`.
+fn path(section: &Section, key: &Key) -> String {
+    format!("{}.{}", section.name, key.name)
+}

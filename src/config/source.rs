@@ -1,0 +1,124 @@
+//! Where a configuration comes from: a file, a variable that holds a whole file, and the variables
+//! that give one key each.
+
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+/// Bytes of the longest file that is read. A real one has a few thousand; what is longer is some
+/// other file.
+const FILE_LEN_MAX: u64 = 1 << 20;
+
+/// What every environment variable of ours begins with.
+pub(super) const PREFIX: &str = "SHOAL_";
+/// The variable that names a file.
+pub(super) const FILE_VARIABLE: &str = "SHOAL_CONFIG";
+/// The variable that holds the text of a file.
+pub(super) const TEXT_VARIABLE: &str = "SHOAL_CONFIG_TOML";
+
+/// The variables that concern us.
+#[derive(Default)]
+pub(super) struct Environment {
+    file: Option<PathBuf>,
+    text: Option<OsString>,
+    /// `SHOAL_SECTION__KEY` and its value, by name.
+    pub(super) overrides: Vec<(String, OsString)>,
+}
+
+impl Environment {
+    pub(super) fn of(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let mut environment = Self::default();
+        for (name, value) in variables {
+            // A name that is not UTF-8 is none of ours, but it may be meant to be.
+            let name = name.to_string_lossy();
+            match &*name {
+                // Empty is how a compose file or a unit leaves a variable out.
+                FILE_VARIABLE | TEXT_VARIABLE if value.is_empty() => {}
+                FILE_VARIABLE => environment.file = Some(value.into()),
+                TEXT_VARIABLE => environment.text = Some(value),
+                // Only what has "__" is taken for a key: where a service is called "shoal",
+                // Kubernetes sets SHOAL_SERVICE_HOST, SHOAL_PORT and their like by itself.
+                name if name.starts_with(PREFIX) && name.contains("__") => {
+                    environment.overrides.push((name.to_owned(), value));
+                }
+                _ => {}
+            }
+        }
+        environment.overrides.sort();
+        environment
+    }
+
+    /// Where the text of the file comes from.
+    pub(super) fn source(&mut self, file: Option<&Path>) -> Result<Source, String> {
+        if let Some(file) = file {
+            return Ok(Source::File(file.into()));
+        }
+        match (self.file.take(), self.text.take()) {
+            (None, None) => Ok(Source::None),
+            (Some(file), None) => Ok(Source::File(file)),
+            (None, Some(text)) => text.into_string().map(Source::Text).map_err(|_| {
+                format!("{TEXT_VARIABLE} is not UTF-8; write the configuration as UTF-8 text")
+            }),
+            (Some(_), Some(_)) => Err(format!(
+                "{FILE_VARIABLE} and {TEXT_VARIABLE} are both set; unset one of them"
+            )),
+        }
+    }
+}
+
+/// Where the text of the file comes from.
+pub(super) enum Source {
+    None,
+    File(PathBuf),
+    Text(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("built-in defaults"),
+            Self::File(path) => path.display().fmt(f),
+            Self::Text(_) => f.write_str(TEXT_VARIABLE),
+        }
+    }
+}
+
+impl Source {
+    /// The text; none is an empty one.
+    pub(super) fn read(&self) -> Result<Cow<'_, str>, String> {
+        match self {
+            Self::None => Ok("".into()),
+            Self::File(path) => read_file(path).map(Cow::Owned),
+            Self::Text(text) => Ok(text.into()),
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let name = path.display();
+    let mut bytes = Vec::new();
+    File::open(path)
+        // One byte more than allowed tells a file that is too long, even one without an end.
+        .and_then(|file| file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::IsADirectory => {
+                format!("{name} is a directory; name the configuration file in it")
+            }
+            _ => format!("cannot read {name}: {error}"),
+        })?;
+    if bytes.len() as u64 > FILE_LEN_MAX {
+        return Err(format!(
+            "{name} is longer than 1 MiB, so it cannot be a configuration; name another file"
+        ));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..good]
+            .split(|&byte| byte == b'\n')
+            .count();
+        format!("{name}:{line}: this is not UTF-8; name a TOML file, or save it as UTF-8")
+    })
+}
