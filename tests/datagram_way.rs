@@ -173,9 +173,9 @@ fn a_burst_larger_than_a_turn_is_answered_to_the_last_datagram() {
             .unwrap();
         for burst in 0..20 {
             let wanted: BTreeSet<u32> = (burst * 1000..burst * 1000 + 1000).collect();
-            wanted
-                .iter()
-                .for_each(|number| client.send(&connect_request(*number)));
+            for number in &wanted {
+                client.send(&connect_request(*number));
+            }
             let transaction_id =
                 |reply: Vec<u8>| u32::from_be_bytes(*reply[4..].first_chunk().unwrap());
             let answered: BTreeSet<u32> = wanted

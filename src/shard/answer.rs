@@ -13,7 +13,7 @@ use crate::limits::{
 };
 use crate::net::steering::Steering;
 use crate::net::{Datagram, Origin, Outbox};
-use crate::swarm::{PeerAddr, PeerAnnounce, State, Swarms};
+use crate::swarm::{Likely, PeerAddr, PeerAnnounce, State, Swarms};
 use crate::wire::InfoHash;
 use crate::wire::udp::{
     self, ANNOUNCE_REPLY_HEAD_LEN, Announce, Event, InfoHashes, NumWant, Request, ScrapeRow,
@@ -56,7 +56,15 @@ pub struct AnnounceJob {
     origin: Origin,
     transaction_id: TransactionId,
     peer: PeerAnnounce,
+}
+
+/// An announce for a swarm of this core, and what the steps of prefetching learn about it.
+struct Pending {
+    job: AnnounceJob,
     hash: u64,
+    likely: Likely,
+    /// Chance, drawn before the reply is written so that the peers it picks can be prefetched.
+    turn: u64,
 }
 
 /// The swarms of one core and the rules by which it answers.
@@ -67,7 +75,7 @@ pub struct Shard {
     counters: Arc<CoreCounters>,
     random: fastrand::Rng,
     /// Announces of this turn for swarms of this core.
-    jobs: Vec<AnnounceJob>,
+    pending: Vec<Pending>,
     sweep_second: u32,
     sweep_due: usize,
 }
@@ -81,14 +89,14 @@ impl Shard {
         counters: Arc<CoreCounters>,
         random: fastrand::Rng,
     ) -> Self {
-        let jobs = Vec::with_capacity(TURN_DATAGRAMS_MAX + TURN_HANDOVERS_MAX);
+        let pending = Vec::with_capacity(TURN_DATAGRAMS_MAX + TURN_HANDOVERS_MAX);
         Self {
             rules,
             swarms,
             mesh,
             counters,
             random,
-            jobs,
+            pending,
             sweep_second: 0,
             sweep_due: 0,
         }
@@ -215,14 +223,13 @@ impl Shard {
                 completed: announce.event == Event::Completed,
                 wanted: (wanted as usize).min(peers_max),
             },
-            hash: 0,
         })
     }
 
     fn route_announce(&mut self, job: AnnounceJob) -> Result<(), Discard> {
         let owner = self.rules.steering.core_of(&job.peer.info_hash);
         if owner == self.mesh.me() {
-            self.jobs.push(job);
+            self.pend(job);
             return Ok(());
         }
         self.counters.tally(Tally::HandedOver, 1);
@@ -249,8 +256,12 @@ impl Shard {
             return self.fill(scrape, outbox);
         }
         if self.rules.prefetch {
-            asked().for_each(|info_hash| self.swarms.prefetch_bucket(self.swarms.hash(&info_hash)));
-            asked().for_each(|info_hash| self.swarms.prefetch_record(self.swarms.hash(&info_hash)));
+            for info_hash in asked() {
+                self.swarms.prefetch_bucket(self.swarms.hash(&info_hash));
+            }
+            for info_hash in asked() {
+                self.swarms.prefetch_record(self.swarms.hash(&info_hash));
+            }
         }
         let rows = asked().map(|info_hash| row(&self.swarms, &info_hash));
         let count = Count::Answered(family(origin), Kind::Scrape);
@@ -293,7 +304,7 @@ impl Shard {
             };
             self.counters.tally(Tally::TakenOver, 1);
             match handover {
-                Handover::Announce(job) => self.jobs.push(job),
+                Handover::Announce(job) => self.pend(job),
                 Handover::Scrape(scrape) => {
                     if let Err(reason) = self.fill(scrape, outbox) {
                         self.counters.add(Count::Discarded(reason), 1);
@@ -303,57 +314,73 @@ impl Shard {
         }
     }
 
+    fn pend(&mut self, job: AnnounceJob) {
+        self.pending.push(Pending {
+            job,
+            hash: self.swarms.hash(&job.peer.info_hash),
+            likely: Likely::default(),
+            turn: self.random.u64(..),
+        });
+    }
+
     /// Asks memory for everything that the announces of this turn will touch, step by step down the
-    /// chain bucket, record, list, entries. The waits of all announces overlap, where one after
-    /// the other they would be most of the time spent at a million torrents.
+    /// chain bucket, record, list, search, entries. The waits of all announces overlap, where one
+    /// after the other they would be most of the time spent at a million torrents.
     pub fn prefetch(&mut self) {
         let Self {
-            jobs,
+            pending,
             swarms,
             rules,
             ..
         } = self;
-        for job in &mut *jobs {
-            job.hash = swarms.hash(&job.peer.info_hash);
-        }
         if !rules.prefetch {
             return;
         }
-        jobs.iter().for_each(|job| swarms.prefetch_bucket(job.hash));
-        jobs.iter().for_each(|job| swarms.prefetch_record(job.hash));
-        jobs.iter().for_each(|job| swarms.prefetch_peers(job.hash));
-        jobs.iter()
-            .for_each(|job| swarms.prefetch_search(job.hash, &job.peer.peer));
-        jobs.iter()
-            .for_each(|job| swarms.prefetch_entry(job.hash, &job.peer.peer));
+        for announce in &*pending {
+            swarms.prefetch_bucket(announce.hash);
+        }
+        for announce in &mut *pending {
+            announce.likely = swarms.prefetch_record(announce.hash);
+        }
+        for announce in &mut *pending {
+            announce.likely = swarms.prefetch_peers(announce.likely);
+        }
+        for announce in &*pending {
+            swarms.prefetch_search(announce.likely, &announce.job.peer.peer);
+        }
+        for announce in &*pending {
+            swarms.prefetch_entries(announce.likely, &announce.job.peer, announce.turn);
+        }
     }
 
     /// Answers the announces of this turn.
     pub fn answer_announces(&mut self, now: Now, outbox: &mut Outbox) {
         let Self {
-            jobs,
+            pending,
             swarms,
             rules,
             counters,
-            random,
             ..
         } = self;
-        for job in jobs.drain(..) {
+        for Pending {
+            job, hash, turn, ..
+        } in pending.drain(..)
+        {
             let count = Count::Answered(family(&job.origin), Kind::Announce);
             let replied = reply(counters, outbox, &job.origin, count, |out| {
                 let (head, peers) = out.split_at_mut(ANNOUNCE_REPLY_HEAD_LEN);
-                let told = swarms.announce(job.hash, &job.peer, now.uptime_s, random, peers);
+                let told = swarms.announce(hash, &job.peer, now.uptime_s, turn, peers);
                 let refused = !told.stored && job.peer.state != State::Stopped;
                 counters.tally(Tally::NotStored, u64::from(refused));
                 counters.tally(Tally::Completed, u64::from(told.completed));
-                let totals = told.totals;
-                udp::write_announce_head(
+                let head_len = udp::write_announce_head(
                     head,
                     job.transaction_id,
                     rules.interval_s,
-                    totals.leechers,
-                    totals.seeders,
-                ) + told.written
+                    told.totals.leechers,
+                    told.totals.seeders,
+                );
+                head_len + told.written
             });
             if let Err(reason) = replied {
                 counters.add(Count::Discarded(reason), 1);

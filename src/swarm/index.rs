@@ -25,13 +25,8 @@
 //!
 //! The table keeps no hashes. Where it needs one again it asks `hash_of(position)`.
 
+use super::buckets::{Bucket, Buckets, SLOTS};
 use crate::prefetch::prefetch_read;
-
-/// Entries of a bucket.
-const SLOTS: usize = 12;
-
-/// Buckets of a chunk: 16 KiB.
-const CHUNK: usize = 256;
 
 /// A bucket is added above this many tenths of an entry per bucket. In the middle of a round half
 /// of the entries live in buckets that wait for their split, with 1.5 times the mean.
@@ -43,97 +38,6 @@ const SPARSE_TENTHS: usize = 40;
 /// The bit that makes a number of a bucket one of the overflow buckets.
 const OVERFLOW: u32 = 1 << 31;
 
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Bucket {
-    tags: [u8; SLOTS],
-    /// The next bucket of the chain, or 0.
-    overflow: u32,
-    positions: [u32; SLOTS],
-}
-
-const _: () = assert!(size_of::<Bucket>() == 64);
-
-impl Bucket {
-    const EMPTY: Self = Self {
-        tags: [0; SLOTS],
-        overflow: 0,
-        positions: [0; SLOTS],
-    };
-
-    /// The first slot with that tag for whose position `accept` is true.
-    #[inline]
-    fn find(&self, tag: u8, mut accept: impl FnMut(u32) -> bool) -> Option<usize> {
-        let (mut front, mut back) = ([0; 8], [0; 8]);
-        front.copy_from_slice(&self.tags[..8]);
-        back[..4].copy_from_slice(&self.tags[8..]);
-        for (bytes, base) in [(front, 0), (back, 8)] {
-            let word = u64::from_le_bytes(bytes);
-            let mut matches = equal_bytes(word, tag);
-            while matches != 0 {
-                let slot = base + matches.trailing_zeros() as usize / 8;
-                if accept(self.positions[slot]) {
-                    return Some(slot);
-                }
-                matches &= matches - 1;
-            }
-        }
-        None
-    }
-
-    fn len(&self) -> usize {
-        self.tags.iter().take_while(|tag| **tag != 0).count()
-    }
-}
-
-/// The high bit of every byte of `word` that equals `byte`. Exact, unlike the shorter formula with
-/// a borrow: an empty slot must not match, its position means nothing.
-#[inline]
-fn equal_bytes(word: u64, byte: u8) -> u64 {
-    const LOW: u64 = u64::MAX / 255 * 127;
-    let other = word ^ (u64::MAX / 255 * u64::from(byte));
-    !(((other & LOW) + LOW) | other | LOW)
-}
-
-/// Buckets in chunks: growing copies none, shrinking gives chunks back.
-#[derive(Default)]
-struct Buckets {
-    chunks: Vec<Box<[Bucket; CHUNK]>>,
-    len: usize,
-}
-
-impl Buckets {
-    #[inline]
-    fn get(&self, at: usize) -> &Bucket {
-        &self.chunks[at / CHUNK][at % CHUNK]
-    }
-
-    #[inline]
-    fn get_mut(&mut self, at: usize) -> &mut Bucket {
-        &mut self.chunks[at / CHUNK][at % CHUNK]
-    }
-
-    fn push(&mut self) -> usize {
-        let at = self.len;
-        if at == self.chunks.len() * CHUNK {
-            self.chunks.push(Box::new([Bucket::EMPTY; CHUNK]));
-        }
-        *self.get_mut(at) = Bucket::EMPTY;
-        self.len += 1;
-        at
-    }
-
-    fn pop(&mut self) {
-        self.len -= 1;
-        self.chunks.truncate(self.len.div_ceil(CHUNK) + 1);
-    }
-
-    fn bytes(&self) -> usize {
-        self.chunks.len() * size_of::<[Bucket; CHUNK]>()
-            + self.chunks.capacity() * size_of::<Box<[Bucket; CHUNK]>>()
-    }
-}
-
 /// The table.
 pub(super) struct Index {
     homes: Buckets,
@@ -144,9 +48,12 @@ pub(super) struct Index {
 }
 
 impl Index {
-    pub(super) fn new() -> Self {
+    /// A table with the buckets that so many entries will need.
+    pub(super) fn for_entries(count: usize) -> Self {
         let mut homes = Buckets::default();
-        homes.push();
+        for _ in 0..(count * 10).div_ceil(FULL_TENTHS).max(1) {
+            homes.push();
+        }
         Self {
             homes,
             overflows: Buckets::default(),
@@ -186,7 +93,7 @@ impl Index {
     pub(super) fn insert(&mut self, hash: u64, position: u32, hash_of: impl Fn(u32) -> u64) {
         self.append(self.home(hash), tag(hash), position);
         self.len += 1;
-        if self.len * 10 > self.homes.len * FULL_TENTHS {
+        if self.len * 10 > self.homes.len() * FULL_TENTHS {
             self.split(hash_of);
         }
     }
@@ -210,7 +117,7 @@ impl Index {
             self.release(tail, &hash_of);
         }
         self.len -= 1;
-        if self.homes.len > 1 && self.len * 10 < self.homes.len * SPARSE_TENTHS {
+        if self.homes.len() > 1 && self.len * 10 < self.homes.len() * SPARSE_TENTHS {
             self.merge(&hash_of);
         }
     }
@@ -232,9 +139,9 @@ impl Index {
     #[inline]
     fn home(&self, hash: u64) -> usize {
         let hash = hash as u32 as usize;
-        let mask = self.homes.len.next_power_of_two() - 1;
+        let mask = self.homes.len().next_power_of_two() - 1;
         let home = hash & mask;
-        if home < self.homes.len {
+        if home < self.homes.len() {
             home
         } else {
             hash & (mask >> 1)
@@ -300,7 +207,7 @@ impl Index {
 
     /// Gives back an overflow bucket to which no chain leads any more.
     fn release(&mut self, released: u32, hash_of: &impl Fn(u32) -> u64) {
-        let last = OVERFLOW | (self.overflows.len - 1) as u32;
+        let last = OVERFLOW | (self.overflows.len() - 1) as u32;
         if released != last {
             let bucket = *self.bucket(last);
             let mut at = self.home(hash_of(bucket.positions[0])) as u32;
@@ -335,7 +242,7 @@ impl Index {
     /// Adds a bucket: the entries of the one it is split from are dealt out between the two.
     #[cold]
     fn split(&mut self, hash_of: impl Fn(u32) -> u64) {
-        let new = self.homes.len;
+        let new = self.homes.len();
         self.dismantle(partner(new), &hash_of);
         self.homes.push();
         let mut moving = std::mem::take(&mut self.moving);
@@ -348,7 +255,7 @@ impl Index {
     /// Takes the last bucket away: its entries go back to where they were split from.
     #[cold]
     fn merge(&mut self, hash_of: &impl Fn(u32) -> u64) {
-        let last = self.homes.len - 1;
+        let last = self.homes.len() - 1;
         self.dismantle(last, hash_of);
         self.homes.pop();
         let mut moving = std::mem::take(&mut self.moving);
@@ -403,7 +310,7 @@ mod tests {
     fn check(index: &Index) {
         let mut entries = 0;
         let mut overflows = 0;
-        for home in 0..index.homes.len {
+        for home in 0..index.homes.len() {
             let mut bucket = index.homes.get(home);
             entries += bucket.len();
             while bucket.overflow != 0 {
@@ -414,7 +321,7 @@ mod tests {
                 overflows += 1;
             }
         }
-        assert_eq!((entries, overflows), (index.len, index.overflows.len));
+        assert_eq!((entries, overflows), (index.len, index.overflows.len()));
         assert!(index.moving.is_empty());
     }
 
@@ -423,7 +330,7 @@ mod tests {
         let seed = fastrand::u64(..);
         println!("seed {seed}");
         let mut rng = fastrand::Rng::with_seed(seed);
-        let mut index = Index::new();
+        let mut index = Index::for_entries(0);
         let mut dense = Dense::default();
         let mut model = HashSet::new();
         for round in 0..6 {
@@ -456,13 +363,13 @@ mod tests {
             dense.swap_remove(&mut index, 0);
         }
         check(&index);
-        assert_eq!(index.homes.len, 1);
+        assert_eq!(index.homes.len(), 1);
         assert!(index.bytes() < 100_000, "{}", index.bytes());
     }
 
     #[test]
     fn entries_whose_hashes_are_all_the_same_still_find_their_way() {
-        let mut index = Index::new();
+        let mut index = Index::for_entries(0);
         let mut dense = Dense::default();
         for _ in 0..200 {
             dense.push(&mut index, 0x0100_0000_0000_0007);
@@ -475,15 +382,6 @@ mod tests {
         while dense.hashes.len() > 1 {
             dense.swap_remove(&mut index, 0);
             check(&index);
-        }
-    }
-
-    #[test]
-    fn equal_bytes_are_found_exactly() {
-        let word = u64::from_le_bytes([0, 1, 2, 1, 0, 255, 128, 1]);
-        for byte in 0..=255 {
-            let expected: Vec<_> = word.to_le_bytes().map(|b| u8::from(b == byte) * 128).into();
-            assert_eq!(equal_bytes(word, byte).to_le_bytes().to_vec(), expected);
         }
     }
 }

@@ -13,7 +13,8 @@
 //!      |                                               live in it, and then this is all
 //!   Peers      [ entries, seeders, partial, index ]    1 or 2 lines; one list per family
 //!      |   \
-//!      |    PeerIndex   [ slots ]                      1 line above 32 peers, none below
+//!      |    PeerIndex   [ tags or slots ]              1 line, or a few in a row; none below 33
+//!      |                                               peers
 //!      |
 //!   entries    [ seeder .. seeder | leecher .. leecher ]
 //!                each the 6 or 18 bytes that are sent, and 2 of expiry and flag
@@ -24,9 +25,10 @@
 //! [`Swarms::announce`].
 //!
 //! Nothing grows by doubling and nothing is ever moved as a whole while others wait: records and
-//! buckets come in chunks, lists grow by an eighth. What is empty is given back by the sweep.
+//! buckets come in chunks, lists grow by a sixteenth. What is empty is given back by the sweep.
 
 mod body;
+mod buckets;
 mod expiry;
 mod family;
 mod index;
@@ -36,10 +38,12 @@ mod peer_index;
 mod peers;
 mod records;
 mod sample;
+mod slots;
+mod stages;
 mod sweep;
+mod tags;
 
 use ahash::RandomState;
-use fastrand::Rng;
 use std::hash::{BuildHasher, Hasher};
 
 use crate::wire::InfoHash;
@@ -48,6 +52,7 @@ use expiry::Calendar;
 use family::{Family, V4, V6};
 use index::Index;
 use records::{Records, Swarm};
+pub use stages::Likely;
 pub use sweep::Swept;
 
 /// What the swarms of a core are told once.
@@ -198,7 +203,7 @@ impl Swarms {
         let [a, b, c, d] = settings.seeds;
         Self {
             records: Records::default(),
-            index: Index::new(),
+            index: Index::for_entries(0),
             keys: RandomState::with_seeds(a, b, c, d),
             calendar: Calendar::new(settings.peer_timeout_s),
             cursor: sweep::Cursor::default(),
@@ -211,7 +216,7 @@ impl Swarms {
 
     /// Applies an announce and writes the peers that answer it into `peers_out`.
     ///
-    /// `hash` comes from [`Self::hash`]. A seeder is told of leechers only; everybody else of
+    /// `hash` comes from [`Self::hash`]; `turn` is a random number, any at all. A seeder is told of leechers only; everybody else of
     /// anyone; nobody of himself, nor of peers whose family he did not announce with.
     #[inline]
     pub fn announce(
@@ -219,15 +224,15 @@ impl Swarms {
         hash: u64,
         announce: &PeerAnnounce,
         now_s: u32,
-        rng: &mut Rng,
+        turn: u64,
         peers_out: &mut [u8],
     ) -> Announced {
         match &announce.peer {
             PeerAddr::V4(wire) => {
-                self.announce_as::<V4>(hash, wire, announce, now_s, rng, peers_out)
+                self.announce_as::<V4>(hash, wire, announce, now_s, turn, peers_out)
             }
             PeerAddr::V6(wire) => {
-                self.announce_as::<V6>(hash, wire, announce, now_s, rng, peers_out)
+                self.announce_as::<V6>(hash, wire, announce, now_s, turn, peers_out)
             }
         }
     }
@@ -236,58 +241,6 @@ impl Swarms {
     #[inline]
     pub fn hash(&self, info_hash: &InfoHash) -> u64 {
         hash(info_hash, &self.keys)
-    }
-
-    /// First stage: asks for the bucket of the index.
-    #[inline]
-    pub fn prefetch_bucket(&self, hash: u64) {
-        self.index.prefetch(hash);
-    }
-
-    /// Second stage: reads the bucket, asks for the record.
-    #[inline]
-    pub fn prefetch_record(&self, hash: u64) {
-        if let Some(position) = self.index.candidate(hash) {
-            self.records.prefetch(position);
-        }
-    }
-
-    /// Third stage: reads the record, asks for its lists if it has any. For both families: the
-    /// counts in a reply are over both.
-    #[inline]
-    pub fn prefetch_peers(&self, hash: u64) {
-        if let Some(Body::Heap { v4, v6 }) = self.likely_body(hash) {
-            if let Some(list) = v4 {
-                list.prefetch();
-            }
-            if let Some(list) = v6 {
-                list.prefetch();
-            }
-        }
-    }
-
-    /// Fourth stage: reads the list, asks for the line where the search for the peer begins.
-    #[inline]
-    pub fn prefetch_search(&self, hash: u64, peer: &PeerAddr) {
-        if let Some(Body::Heap { v4, v6 }) = self.likely_body(hash) {
-            match (peer, v4, v6) {
-                (PeerAddr::V4(wire), Some(list), _) => list.prefetch_search(wire, &self.keys),
-                (PeerAddr::V6(wire), _, Some(list)) => list.prefetch_search(wire, &self.keys),
-                _ => {}
-            }
-        }
-    }
-
-    /// Fifth stage: reads the peer's slot in the index of its list, asks for its entry.
-    #[inline]
-    pub fn prefetch_entry(&self, hash: u64, peer: &PeerAddr) {
-        if let Some(Body::Heap { v4, v6 }) = self.likely_body(hash) {
-            match (peer, v4, v6) {
-                (PeerAddr::V4(wire), Some(list), _) => list.prefetch_entry(wire, &self.keys),
-                (PeerAddr::V6(wire), _, Some(list)) => list.prefetch_entry(wire, &self.keys),
-                _ => {}
-            }
-        }
     }
 
     /// The counts of a swarm; all zero for one that is not known.
@@ -325,7 +278,7 @@ impl Swarms {
         wire: &F::Wire,
         announce: &PeerAnnounce,
         now_s: u32,
-        rng: &mut Rng,
+        turn: u64,
         peers_out: &mut [u8],
     ) -> Announced {
         let found = self.find(hash, &announce.info_hash);
@@ -370,7 +323,7 @@ impl Swarms {
         };
         Announced {
             totals: swarm.body.totals(swarm.completed),
-            written: sample::sample::<F>(range, me, announce.wanted, rng, peers_out),
+            written: sample::sample::<F>(range, me, announce.wanted, turn, peers_out),
             stored: put.at.is_some(),
             completed,
         }
@@ -412,12 +365,6 @@ impl Swarms {
         self.index.find(hash, |position| {
             self.records.get(position).info_hash == *info_hash
         })
-    }
-
-    #[inline]
-    fn likely_body(&self, hash: u64) -> Option<&Body> {
-        let position = self.index.candidate(hash)?;
-        Some(&self.records.get(position).body)
     }
 }
 

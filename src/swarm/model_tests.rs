@@ -62,7 +62,7 @@ impl Trial {
         let now_s = self.now_s;
         let announced = self
             .swarms
-            .announce(hash, &announce, now_s, &mut self.rng, out);
+            .announce(hash, &announce, now_s, self.rng.u64(..), out);
         let role = match announce.state {
             State::Seeding => Role::Seeder,
             State::Leeching => Role::Leecher,
@@ -262,7 +262,7 @@ fn hot_swarms_agree_with_the_model_through_every_form_that_a_list_takes() {
     });
     let mut longest = 0;
     // Each phase has as many peers coming and going as its number.
-    for peers in [4, 20, 60, 700, 30_000, 12_000, 40, 3, 25_000] {
+    for peers in [4, 20, 60, 700, 1800, 30_000, 12_000, 40, 3, 25_000] {
         let steps = peers.max(2000) * 4;
         for step in 0..steps {
             let torrent = trial.rng.u32(..2);
@@ -292,7 +292,7 @@ fn hot_swarms_agree_with_the_model_through_every_form_that_a_list_takes() {
         trial.now_s += TIMEOUT_S - 1;
         trial.sweep();
     }
-    assert!(longest > peer_index::SLOTS_LIST_MAX, "{longest}");
+    assert!(longest > slots::SLOTS_LIST_MAX, "{longest}");
     trial.swarms.remove_peerless = true;
     trial.now_s += TIMEOUT_S;
     trial.sweep();
@@ -316,12 +316,12 @@ fn a_clock_that_wraps_around_many_times_forgets_nobody_early_and_nobody_late() {
         for step in 0..(1200 * 3600 / step_s).min(60_000) {
             let now_s = step * step_s;
             if step % 11 == 0 {
-                swarms.announce(hash, &faithful, now_s, &mut rng, &mut []);
+                swarms.announce(hash, &faithful, now_s, rng.u64(..), &mut []);
             }
             if step % 40 == 0 {
                 silent = 0;
                 let once = leecher(1, peer_v4(2));
-                swarms.announce(hash, &once, now_s, &mut rng, &mut []);
+                swarms.announce(hash, &once, now_s, rng.u64(..), &mut []);
             }
             while !swarms.sweep(now_s, 10).pass_ended {}
             let known = swarms.totals(&info_hash(1)).leechers;
@@ -372,7 +372,7 @@ fn a_full_memory_budget_refuses_newcomers_and_still_serves_the_known() {
     let mut out = [0; 600];
     let mut announce = |swarms: &mut Swarms, what: PeerAnnounce| {
         let hash = swarms.hash(&what.info_hash);
-        swarms.announce(hash, &what, 0, &mut rng, &mut out)
+        swarms.announce(hash, &what, 0, rng.u64(..), &mut out)
     };
     let mut stored = 0;
     for number in 0..200_000 {
@@ -412,10 +412,12 @@ fn the_stages_of_prefetching_change_nothing_and_never_miss_a_bound() {
         let hash = swarms.hash(&info_hash(number % 3000));
         for peer in [peer_v4(number), peer_v6(number)] {
             swarms.prefetch_bucket(hash);
-            swarms.prefetch_record(hash);
-            swarms.prefetch_peers(hash);
-            swarms.prefetch_search(hash, &peer);
-            swarms.prefetch_entry(hash, &peer);
+            let likely = swarms.prefetch_record(hash);
+            let likely = swarms.prefetch_peers(likely);
+            swarms.prefetch_search(likely, &peer);
+            let announce = leecher(number % 3000, peer);
+            let turn = u64::from(number) << 45;
+            swarms.prefetch_entries(likely, &announce, turn);
         }
     }
     assert_eq!(before, (trial.swarms.gauges(), trial.swarms.memory_bytes()));

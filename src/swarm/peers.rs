@@ -1,7 +1,7 @@
 //! A list of peers of one family, on the heap.
 //!
 //! ```text
-//!   entries    [ seeder seeder .. seeder | leecher .. leecher ]  room for an eighth more
+//!   entries    [ seeder seeder .. seeder | leecher .. leecher ]  room for a sixteenth more
 //!                                        ^ seeders
 //! ```
 //!
@@ -96,13 +96,15 @@ impl<F: Family> Peers<F> {
         }
     }
 
-    /// Asks for the entry to which the index leads.
+    /// Asks for the entries to which the index leads: the peer's and those of the few strangers
+    /// that only a comparison can tell from him.
     #[inline]
     pub(super) fn prefetch_entry(&self, wire: &F::Wire, keys: &RandomState) {
-        if !self.index.is_none()
-            && let Some(at) = self.index.find(F::hash(wire, keys), |_| true)
-        {
-            prefetch_read(&self.entries[at as usize]);
+        if !self.index.is_none() {
+            self.index.find(F::hash(wire, keys), |at| {
+                prefetch_read(&self.entries[at as usize]);
+                false
+            });
         }
     }
 
@@ -188,7 +190,7 @@ impl<F: Family> Peers<F> {
     pub(super) fn settle(&mut self, keys: &RandomState) {
         let len = self.entries.len();
         if self.entries.capacity() > len + len / 4 + 2 * ROOM_MIN {
-            self.entries.shrink_to(len + (len / 8).max(ROOM_MIN));
+            self.entries.shrink_to(len + (len / 16).max(ROOM_MIN));
         }
         let entries = &self.entries;
         self.index
@@ -210,7 +212,7 @@ impl<F: Family> Peers<F> {
         let len = self.entries.len();
         if len == self.entries.capacity() {
             // Not doubled: a hot swarm would carry half of its memory empty.
-            self.entries.reserve_exact((len / 8).max(ROOM_MIN));
+            self.entries.reserve_exact((len / 16).max(ROOM_MIN));
         }
         self.entries.push(entry);
         let mut at = len;

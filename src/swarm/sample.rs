@@ -3,7 +3,7 @@
 //! Every other peer of the range must be as likely as any other, none may come twice, the
 //! announcer may not come at all, and it may not cost more than the peers that are sent. So the
 //! range, with the announcer taken out, is times as a circle of `n` peers; windows lie on it at
-//! fixed distances, and one random number turns the whole arrangement:
+//! fixed distances, and one random number, the turn, turns the whole arrangement:
 //!
 //! ```text
 //!        first           first + stride     first + 2 stride    first + 3 stride
@@ -15,10 +15,12 @@
 //! are places in the windows: `wanted` of `n`. Windows do not overlap because none is longer than
 //! the stride. Several windows instead of one only make it rarer that two replies tell of the same
 //! neighbours; each is one or two copies.
-
-use fastrand::Rng;
+//!
+//! The turn is drawn by the caller and not here, so that the windows can be asked for ahead of
+//! time: in a large swarm they are most of what an announce waits for.
 
 use super::family::Family;
+use crate::prefetch::prefetch_read;
 
 /// Windows of a sample: enough to mix, few enough that the copies stay long.
 const WINDOWS: usize = 4;
@@ -29,7 +31,7 @@ pub(super) fn sample<F: Family>(
     entries: &[F::Entry],
     me: Option<usize>,
     wanted: usize,
-    rng: &mut Rng,
+    turn: u64,
     out: &mut [u8],
 ) -> usize {
     let others = entries.len() - usize::from(me.is_some());
@@ -44,9 +46,59 @@ pub(super) fn sample<F: Family>(
     if wanted == others {
         circle.copy_straight(0, others);
     } else if wanted > 0 {
-        circle.copy_windows(wanted, rng.usize(..others));
+        circle.copy_windows(wanted, first(turn, others));
     }
     circle.written
+}
+
+/// Asks for the lines that [`sample`] will read, give or take an entry: who announces and whether
+/// he is known is not looked up yet.
+#[inline]
+pub(super) fn prefetch<F: Family>(entries: &[F::Entry], wanted: usize, turn: u64) {
+    let others = entries.len();
+    if wanted == 0 || others == 0 {
+        return;
+    }
+    let wanted = wanted.min(others);
+    let windows = windows(wanted, others);
+    let mut start = first(turn, others);
+    for _ in 0..windows {
+        let (before, after) = entries.split_at(start);
+        let len = wanted.div_ceil(windows);
+        prefetch_lines(&after[..len.min(after.len())]);
+        prefetch_lines(&before[..len.saturating_sub(after.len())]);
+        start += others / windows;
+        if start >= others {
+            start -= others;
+        }
+    }
+}
+
+fn prefetch_lines<E>(entries: &[E]) {
+    for line in entries.chunks(64 / size_of::<E>()) {
+        prefetch_read(&line[0]);
+    }
+    // The last entry may begin a line of its own, since lists begin anywhere within one.
+    if let Some(last) = entries.last() {
+        prefetch_read(last);
+    }
+}
+
+/// How many windows, so that none is longer than the stride.
+#[inline]
+fn windows(wanted: usize, others: usize) -> usize {
+    if wanted.div_ceil(WINDOWS) <= others / WINDOWS {
+        WINDOWS
+    } else {
+        1
+    }
+}
+
+/// The place to which a turn leads: a number below `others`, all equally likely but for one part
+/// in 2^64.
+#[inline]
+fn first(turn: u64, others: usize) -> usize {
+    ((u128::from(turn) * others as u128) >> 64) as usize
 }
 
 /// The entries without the announcer, numbered from 0 to `others`, and where they are written.
@@ -61,11 +113,7 @@ struct Circle<'a, F: Family> {
 impl<F: Family> Circle<'_, F> {
     /// Copies fewer than all, the first window beginning at `first`.
     fn copy_windows(&mut self, wanted: usize, first: usize) {
-        let windows = if wanted.div_ceil(WINDOWS) <= self.others / WINDOWS {
-            WINDOWS
-        } else {
-            1
-        };
+        let windows = windows(wanted, self.others);
         let stride = self.others / windows;
         let mut start = first;
         for window in 0..windows {
@@ -115,15 +163,9 @@ mod tests {
     }
 
     /// Draws one sample and says which entries it holds; fails when one comes twice.
-    fn draw(
-        entries: &[EntryV4],
-        me: Option<usize>,
-        wanted: usize,
-        rng: &mut Rng,
-        times: &mut [u32],
-    ) {
+    fn draw(entries: &[EntryV4], me: Option<usize>, wanted: usize, turn: u64, times: &mut [u32]) {
         let mut out = [0; 6 * 64];
-        let written = sample::<V4>(entries, me, wanted, rng, &mut out);
+        let written = sample::<V4>(entries, me, wanted, turn, &mut out);
         let others = entries.len() - usize::from(me.is_some());
         assert_eq!(written, 6 * wanted.min(others));
         let mut drawn = Vec::new();
@@ -140,7 +182,7 @@ mod tests {
     fn every_other_peer_is_drawn_equally_often_at_every_edge_of_the_windows() {
         let seed = fastrand::u64(..);
         println!("seed {seed}");
-        let mut rng = Rng::with_seed(seed);
+        let mut rng = fastrand::Rng::with_seed(seed);
         for wanted in [1, 2, 3, 4, 5, 7, 8, 9, 16, 31] {
             for count in [wanted, wanted + 1, wanted + 2, wanted + 3, 4 * wanted, 61] {
                 let entries = entries(count as u32);
@@ -148,7 +190,7 @@ mod tests {
                     let draws = 2000;
                     let mut times = vec![0; count];
                     for _ in 0..draws {
-                        draw(&entries, me, wanted, &mut rng, &mut times);
+                        draw(&entries, me, wanted, rng.u64(..), &mut times);
                     }
                     let others = count - usize::from(me.is_some());
                     let share = wanted.min(others) as f64 / others.max(1) as f64;
@@ -207,11 +249,10 @@ mod tests {
     #[test]
     fn a_short_buffer_bounds_the_reply() {
         let entries = entries(50);
-        let mut rng = Rng::with_seed(1);
         let mut out = [0; 6 * 9 + 5];
-        assert_eq!(sample::<V4>(&entries, Some(3), 40, &mut rng, &mut out), 54);
-        assert_eq!(sample::<V4>(&entries, Some(3), 40, &mut rng, &mut []), 0);
-        assert_eq!(sample::<V4>(&entries, Some(3), 0, &mut rng, &mut out), 0);
-        assert_eq!(sample::<V4>(&[], None, 40, &mut rng, &mut out), 0);
+        assert_eq!(sample::<V4>(&entries, Some(3), 40, 1, &mut out), 54);
+        assert_eq!(sample::<V4>(&entries, Some(3), 40, 1, &mut []), 0);
+        assert_eq!(sample::<V4>(&entries, Some(3), 0, 1, &mut out), 0);
+        assert_eq!(sample::<V4>(&[], None, 40, 1, &mut out), 0);
     }
 }
