@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+if [ "${1:-}" = --help ]; then
+    cat <<'HELP'
+usage: scripts/test.sh [OPTION...]
+
+Runs every test of Shoal as `cargo test --workspace --locked OPTION...`. On a Debian host that has
+Rust it first installs, with apt-get, whichever it lacks of: a C linker, iproute2, and the BitTorrent
+clients that meet through the tracker in tests/real_clients.rs (aria2, Transmission, libtorrent for
+Debian's Python).
+
+Builds and tests use two cores, unless CARGO_BUILD_JOBS and RUST_TEST_THREADS say otherwise.
+HELP
+    exit
+fi
+
+# shellcheck source=scripts/lib/need.sh
+. "$root/scripts/lib/need.sh"
+need_rust
+need "gcc libc6-dev" links_programs
+need iproute2 command -v ip
+need aria2 command -v aria2c
+need transmission-daemon command -v transmission-daemon
+need transmission-cli command -v transmission-cli
+need "python3 python3-libtorrent" /usr/bin/python3 -c 'import libtorrent'
+install_missing
+
+cd "$root"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target}"
+export CARGO_BUILD_JOBS="${CARGO_BUILD_JOBS:-2}"
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-2}"
+exec cargo test --workspace --locked "$@"
