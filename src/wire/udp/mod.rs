@@ -13,6 +13,7 @@
 //!   error           action 3          transaction id   text
 //! ```
 
+pub mod ask;
 mod options;
 mod reply;
 mod request;

@@ -1,0 +1,128 @@
+//! The torrents and peers that the generator plays. Nothing is kept of them: every field follows
+//! from the numbers of torrent and peer and the seed, so a later run plays the same crowd again.
+
+use shoal::wire::udp::{Event, NumWant, ask};
+use shoal::wire::{InfoHash, PeerId};
+
+/// Bytes that a leecher says it still misses.
+const LEFT: u64 = 1 << 30;
+
+/// Ports that peers announce: all that a user may bind.
+const PORT_MIN: u16 = 1024;
+const PORTS: u32 = 65536 - PORT_MIN as u32;
+
+/// Most peers of one torrent: a tracker knows a peer by address and port, and one address may have
+/// to serve for all.
+pub(crate) const PEERS_MAX: u32 = PORTS;
+
+/// One peer of one torrent, by number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Member {
+    pub(crate) torrent: u32,
+    pub(crate) peer: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Crowd {
+    seed: u64,
+    /// Share of seeders as a bound on a 32-bit hash.
+    seeder_bound: u64,
+}
+
+impl Crowd {
+    pub(crate) fn new(seed: u64, seeder_share: f64) -> Self {
+        // The share was checked to lie between 0 and 1.
+        #[allow(clippy::cast_sign_loss)]
+        let seeder_bound = (seeder_share * 4_294_967_296.0) as u64;
+        Self { seed, seeder_bound }
+    }
+
+    pub(crate) fn info_hash(&self, torrent: u32) -> InfoHash {
+        let first = mix(self.seed ^ u64::from(torrent));
+        let second = mix(first);
+        let mut bytes = [0; InfoHash::LEN];
+        bytes[..8].copy_from_slice(&first.to_be_bytes());
+        bytes[8..16].copy_from_slice(&second.to_be_bytes());
+        bytes[16..].copy_from_slice(&torrent.to_be_bytes());
+        InfoHash(bytes)
+    }
+
+    /// A number for everything about a member that should look random and never change.
+    pub(crate) fn fate(&self, member: Member) -> u64 {
+        mix(self.seed ^ (u64::from(member.torrent) << 32 | u64::from(member.peer)))
+    }
+
+    pub(crate) fn announce(
+        &self,
+        member: Member,
+        event: Event,
+        num_want: NumWant,
+    ) -> ask::Announce {
+        let fate = self.fate(member);
+        let mut peer_id = *b"-SB0001-............";
+        peer_id[8..16].copy_from_slice(&fate.to_be_bytes());
+        peer_id[16..].copy_from_slice(&member.peer.to_be_bytes());
+        let seeder = (fate >> 32) < self.seeder_bound;
+        // Peers of one torrent get ports one after the other, so that all differ.
+        let port = (member.torrent.wrapping_mul(0x9e37_79b1) % PORTS + member.peer) % PORTS;
+        ask::Announce {
+            info_hash: self.info_hash(member.torrent),
+            peer_id: PeerId(peer_id),
+            downloaded: 0,
+            left: if seeder { 0 } else { LEFT },
+            uploaded: 0,
+            event,
+            key: fate as u32,
+            num_want,
+            port: PORT_MIN + port as u16,
+        }
+    }
+}
+
+/// The finisher of the splitmix generator: every bit of the result depends on every bit of `x`.
+fn mix(x: u64) -> u64 {
+    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    fn announce(crowd: &Crowd, torrent: u32, peer: u32) -> ask::Announce {
+        crowd.announce(Member { torrent, peer }, Event::None, NumWant::Default)
+    }
+
+    #[test]
+    fn all_peers_of_a_torrent_have_different_ports_that_a_user_may_bind() {
+        let crowd = Crowd::new(1, 0.5);
+        for torrent in [0, 1, 999_999] {
+            let ports: HashSet<u16> = (0..PEERS_MAX)
+                .map(|peer| announce(&crowd, torrent, peer).port)
+                .collect();
+            assert_eq!(ports.len(), PEERS_MAX as usize);
+            assert!(ports.iter().all(|&port| port >= PORT_MIN));
+        }
+    }
+
+    #[test]
+    fn the_same_seed_plays_the_same_crowd_and_another_one_another() {
+        let member = |seed| announce(&Crowd::new(seed, 0.3), 7, 3);
+        assert_eq!(member(1), member(1));
+        assert_ne!(member(1).info_hash, member(2).info_hash);
+    }
+
+    #[test]
+    fn as_many_seed_as_asked_for() {
+        for share in [0.0, 0.3, 1.0] {
+            let crowd = Crowd::new(9, share);
+            let seeders = (0..100_000)
+                .filter(|&torrent| announce(&crowd, torrent, 0).left == 0)
+                .count() as f64;
+            assert!((seeders / 100_000.0 - share).abs() < 0.01);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What `/proc` tells about a process: its CPU time, memory, threads and sleeps.
+
+use std::fs;
+
+use crate::sys;
+
+/// One look at a process.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Look {
+    /// CPU time of all living threads as the scheduler counts it, exact to nanoseconds.
+    pub(crate) cpu_ns: u64,
+    /// The same split in two by the kernel's clock tick: right in the long run only.
+    user_ticks: u64,
+    system_ticks: u64,
+    pub(crate) rss_kib: u64,
+    pub(crate) rss_peak_kib: u64,
+    pub(crate) threads: u64,
+    /// Times that a thread gave up its CPU to wait: each ends in a wake-up.
+    pub(crate) sleeps: u64,
+    /// Times that a thread lost its CPU to another.
+    pub(crate) preemptions: u64,
+}
+
+impl Look {
+    /// Reads the process `pid`, or this one when 0.
+    pub(crate) fn at(pid: u32) -> Result<Self, String> {
+        let home = match pid {
+            0 => String::from("/proc/self"),
+            pid => format!("/proc/{pid}"),
+        };
+        let gone = |error| format!("cannot read {home}: {error}");
+        let mut look = Self::default();
+
+        let stat = fs::read_to_string(format!("{home}/stat")).map_err(gone)?;
+        // The command's name may contain spaces and parentheses; the fields start after the last.
+        let fields: Vec<&str> = stat
+            .rsplit_once(')')
+            .map_or("", |(_, rest)| rest)
+            .split_whitespace()
+            .collect();
+        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse().ok());
+        (look.user_ticks, look.system_ticks) = ticks(11)
+            .zip(ticks(12))
+            .ok_or_else(|| format!("cannot read the CPU time in {home}/stat"))?;
+
+        let status = fs::read_to_string(format!("{home}/status")).map_err(gone)?;
+        look.rss_kib = field(&status, "VmRSS:");
+        look.rss_peak_kib = field(&status, "VmHWM:");
+        look.threads = field(&status, "Threads:");
+
+        for task in fs::read_dir(format!("{home}/task"))
+            .map_err(gone)?
+            .flatten()
+        {
+            // A thread may end between the listing and the reading; its time is then in no file.
+            let read = |name| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+            let run_ns = read("schedstat");
+            let run_ns = run_ns.split_whitespace().next();
+            look.cpu_ns += run_ns.and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
+            let status = read("status");
+            look.sleeps += field(&status, "voluntary_ctxt_switches:");
+            look.preemptions += field(&status, "nonvoluntary_ctxt_switches:");
+        }
+        if look.cpu_ns == 0 {
+            // Kernels without scheduler statistics: the ticks are all there is.
+            let tick_ns = 1_000_000_000 / sys::clock_ticks_per_s();
+            look.cpu_ns = (look.user_ticks + look.system_ticks) * tick_ns;
+        }
+        Ok(look)
+    }
+}
+
+fn field(status: &str, name: &str) -> u64 {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}
+
+/// What a process used between two looks.
+#[derive(Clone, Copy, Default, PartialEq, Debug)]
+pub(crate) struct Usage {
+    pub(crate) cpu_ns: u64,
+    /// Part of the CPU time spent in user space, 0 to 1.
+    pub(crate) user_share: f64,
+    pub(crate) sleeps: u64,
+    pub(crate) preemptions: u64,
+}
+
+impl Usage {
+    pub(crate) fn between(before: &Look, after: &Look) -> Self {
+        let user = after.user_ticks.saturating_sub(before.user_ticks) as f64;
+        let system = after.system_ticks.saturating_sub(before.system_ticks) as f64;
+        Self {
+            cpu_ns: after.cpu_ns.saturating_sub(before.cpu_ns),
+            user_share: user / (user + system).max(1.0),
+            sleeps: after.sleeps.saturating_sub(before.sleeps),
+            preemptions: after.preemptions.saturating_sub(before.preemptions),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_busy_process_is_seen_to_be_busy() {
+        let before = Look::at(0).unwrap();
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(60) {
+            std::hint::spin_loop();
+        }
+        let after = Look::at(0).unwrap();
+        assert!(Usage::between(&before, &after).cpu_ns > 10_000_000);
+        assert!(after.rss_kib > 0 && after.rss_peak_kib >= after.rss_kib && after.threads > 0);
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_is_named() {
+        let error = Look::at(u32::MAX).unwrap_err();
+        assert!(
+            error.starts_with("cannot read /proc/4294967295: "),
+            "{error}"
+        );
+    }
+}

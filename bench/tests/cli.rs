@@ -1,0 +1,127 @@
+//! The program as a user meets it.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+
+fn bench(arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shoal-bench"));
+    command.args(arguments.split_whitespace());
+    command
+}
+
+fn output(arguments: &str) -> Output {
+    bench(arguments).output().unwrap()
+}
+
+/// An echo on a free port, killed when dropped.
+struct Echo {
+    child: Child,
+    address: String,
+}
+
+impl Echo {
+    fn start(listen: &str) -> Self {
+        let arguments = format!("echo --listen {listen} --peers 3 --duration 60");
+        let mut child = bench(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let stdout = child.stdout.as_mut().unwrap();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        let address = line
+            .trim()
+            .strip_prefix("listening on udp://")
+            .unwrap()
+            .to_owned();
+        Self { child, address }
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn nothing_but_loopback_is_ever_asked() {
+    for command in ["load --target", "wait --target", "echo --listen"] {
+        for address in ["192.0.2.1:6969", "[2001:db8::1]:6969", "0.0.0.0:6969"] {
+            let output = output(&format!("{command} {address}"));
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{command} {address}: {said}");
+            assert!(said.contains("is not a loopback address"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn the_echo_answers_all_that_the_generator_asks_over_both_families() {
+    for listen in ["127.0.0.1:0", "[::1]:0"] {
+        if listen.starts_with('[') && std::net::UdpSocket::bind(listen).is_err() {
+            println!("this host has no IPv6");
+            continue;
+        }
+        let echo = Echo::start(listen);
+        let address = &echo.address;
+        assert!(output(&format!("wait --target {address}")).status.success());
+        let pid = echo.child.id();
+        let load = output(&format!(
+            "load --target {address} --pid {pid} --fill --torrents 1000 --warmup 0.1 --duration 0.3 \
+             --window 64 --source-addresses 3 --timeout 5000 --strict --dist zipf --json -"
+        ));
+        assert!(
+            load.status.success(),
+            "{}",
+            String::from_utf8_lossy(&load.stderr)
+        );
+        let result: serde_json::Value = serde_json::from_slice(&load.stdout).unwrap();
+        assert_eq!(result["fill"]["peers"], 4000, "{result:#}");
+        let all = &result["requests"]["all"];
+        assert!(all["answered"].as_u64().unwrap() > 100, "{result:#}");
+        for none in ["lost", "refused", "invalid", "open"] {
+            assert_eq!(all[none], 0, "{result:#}");
+        }
+        assert_eq!(result["unexpected"], 0);
+        assert!(result["server"]["rss_kib"].as_u64().unwrap() > 0);
+        assert!(
+            result["server"]["cpu_ns_per_response"]["all"]
+                .as_f64()
+                .unwrap()
+                > 0.0
+        );
+        assert!(result["requests"]["scrape"]["answered"].as_u64().unwrap() > 0);
+    }
+}
+
+#[test]
+fn waiting_for_nobody_fails_in_time_and_says_for_whom() {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let output = output(&format!("wait --target {address} --timeout 0.2"));
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains(&format!("{address} does not answer")),
+        "{said}"
+    );
+}
+
+#[test]
+fn options_that_contradict_each_other_are_refused() {
+    for (rest, sentence) in [
+        ("--duration 0", "--duration 0 leaves nothing to do"),
+        (
+            "--source-addresses 9 --sources 3",
+            "9 source addresses need as many --sources",
+        ),
+        ("--verify 5", "--verify needs --fill"),
+        ("--rate 5 --window 5", "cannot be used with"),
+    ] {
+        let output = output(&format!("load --target 127.0.0.1:1 {rest}"));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            !output.status.success() && said.contains(sentence),
+            "{rest}: {said}"
+        );
+    }
+}
