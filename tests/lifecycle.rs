@@ -114,6 +114,20 @@ fn a_second_shoal_on_the_port_is_refused_with_the_pid_of_the_first() {
 }
 
 #[test]
+fn a_tracker_starts_again_on_its_port_the_moment_it_was_stopped_or_killed() {
+    for backend in ["workers.backend=io_uring", "workers.backend=mmsg"] {
+        let mut tracker = TrackerProcess::start(&[ANY_PORT, "workers.count=2", backend]);
+        let listen = format!("udp.listen={}", tracker.address());
+        for signal in [Signal::SIGTERM, Signal::SIGKILL].repeat(5) {
+            connect(&tracker);
+            tracker.signal(signal);
+            tracker.wait();
+            tracker = TrackerProcess::start(&[&listen, "workers.count=2", backend]);
+        }
+    }
+}
+
+#[test]
 fn an_address_of_another_host_is_one_sentence_and_exit_code_1() {
     let (code, said) = run_to_end(shoal_run(&["udp.listen=192.0.2.1:6969"]));
     assert_eq!(code, 1);

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::fs;
-use std::net::UdpSocket;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 
 /// A process that holds a port.
@@ -21,11 +21,11 @@ impl fmt::Display for PortOwner {
     }
 }
 
-/// The first process that holds `port`, as far as we may look into other processes.
-pub fn of_udp_port(port: u16) -> Option<PortOwner> {
+/// A process that keeps us from binding `address`, as far as we may look into other processes.
+pub fn of_udp(address: SocketAddr) -> Option<PortOwner> {
     let inodes: HashSet<u64> = udp_table()
         .into_iter()
-        .filter(|row| row.port == port)
+        .filter(|row| collide(row.local, address))
         .map(|row| row.inode)
         .collect();
     fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
@@ -68,8 +68,18 @@ fn socket_inode(target: &str) -> Option<u64> {
         .ok()
 }
 
+/// Whether two sockets cannot both have their address. `::` may hold IPv4 too.
+fn collide(held: SocketAddr, wanted: SocketAddr) -> bool {
+    let (held_ip, wanted_ip) = (held.ip(), wanted.ip());
+    let one_family = held.is_ipv4() == wanted.is_ipv4();
+    held.port() == wanted.port()
+        && (held_ip == wanted_ip
+            || (held_ip.is_unspecified() && (one_family || held.is_ipv6()))
+            || (wanted_ip.is_unspecified() && one_family))
+}
+
 struct Row {
-    port: u16,
+    local: SocketAddr,
     inode: u64,
     drops: u64,
 }
@@ -87,12 +97,33 @@ fn udp_table() -> Vec<Row> {
 /// `sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode ref pointer drops`
 fn read_row(line: &str) -> Option<Row> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let (_, port) = words.get(1)?.rsplit_once(':')?;
+    let (ip, port) = words.get(1)?.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
     Some(Row {
-        port: u16::from_str_radix(port, 16).ok()?,
+        local: SocketAddr::new(read_ip(ip)?, port),
         inode: words.get(9)?.parse().ok()?,
         drops: words.get(12)?.parse().ok()?,
     })
+}
+
+/// One word of 8 hexadecimal digits, or four of them: each is 4 bytes of the address as the CPU reads
+/// them.
+fn read_ip(hex: &str) -> Option<IpAddr> {
+    let word = |at: usize| {
+        let digits = hex.get(at * 8..at * 8 + 8)?;
+        u32::from_str_radix(digits, 16).ok().map(u32::to_ne_bytes)
+    };
+    match hex.len() {
+        8 => Some(IpAddr::from(word(0)?)),
+        32 => {
+            let mut octets = [0; 16];
+            for (at, bytes) in octets.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                *bytes = word(at)?;
+            }
+            Some(IpAddr::from(octets))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -102,8 +133,24 @@ mod tests {
     #[test]
     fn the_owner_of_a_port_is_this_process_when_it_bound_it() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let owner = of_udp_port(socket.local_addr().unwrap().port()).unwrap();
-        assert_eq!(owner.pid, std::process::id());
+        let address = socket.local_addr().unwrap();
+        assert_eq!(of_udp(address).unwrap().pid, std::process::id());
+        let wildcard = SocketAddr::from(([0, 0, 0, 0], address.port()));
+        assert_eq!(of_udp(wildcard).unwrap().pid, std::process::id());
+        let elsewhere = SocketAddr::from(([127, 0, 0, 2], address.port()));
+        assert_eq!(of_udp(elsewhere), None);
+    }
+
+    #[test]
+    fn addresses_of_both_families_are_read_from_the_kernels_tables() {
+        for local in ["127.0.0.1:0", "[::1]:0"] {
+            let socket = UdpSocket::bind(local).unwrap();
+            let address = socket.local_addr().unwrap();
+            assert!(
+                udp_table().iter().any(|row| row.local == address),
+                "{address}"
+            );
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use io_uring::types::{BufRingEntry, Fd, RecvMsgOut, SubmitArgs, Timespec};
+use io_uring::types::{BufRingEntry, CancelBuilder, Fd, RecvMsgOut, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::Origin;
@@ -45,6 +45,10 @@ const SUBMISSIONS: u32 = (SEND_SLOTS + LISTENERS_MAX + 1).next_power_of_two() as
 
 /// A completion for every slot that the kernel may fill, and for every send that fails.
 const COMPLETIONS: u32 = (2 * (RECEIVE_SLOTS + SEND_SLOTS)).next_power_of_two() as u32;
+
+/// How long a ring that is dropped waits for its receives to be cancelled: they are within
+/// microseconds.
+const CANCEL_PATIENCE: Duration = Duration::from_millis(50);
 
 pub(super) struct Ring {
     // Dropped first, which cancels every receive before the memory that it names goes.
@@ -242,6 +246,30 @@ impl Ring {
             self.uring.submit()?;
         }
         Ok(())
+    }
+}
+
+impl Drop for Ring {
+    /// Lets go of the sockets before the ring is closed. The kernel takes a closed ring apart in its
+    /// own time, and until then a tracker that is started anew would find its port taken.
+    fn drop(&mut self) {
+        // On an error the kernel cleans up as it would have without us, only later.
+        let _ = self
+            .uring
+            .submitter()
+            .register_sync_cancel(None, CancelBuilder::any());
+        let mut armed = self.sockets.len() + 1;
+        let timespec = Timespec::from(CANCEL_PATIENCE);
+        while armed > 0 {
+            let args = SubmitArgs::new().timespec(&timespec);
+            if self.uring.submitter().submit_with_args(1, &args).is_err() {
+                return;
+            }
+            let ended = |completion: &cqueue::Entry| {
+                completion.user_data() != SEND && !cqueue::more(completion.flags())
+            };
+            armed = armed.saturating_sub(self.uring.completion().filter(ended).count());
+        }
     }
 }
 

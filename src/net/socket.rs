@@ -3,11 +3,17 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
+use std::thread;
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::port_owner;
 use super::steering::Steering;
+
+/// How often, and how long apart, a port that nobody seems to hold is tried: three seconds in all.
+const NOBODYS_PORT_ATTEMPTS: u32 = 60;
+const NOBODYS_PORT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What all sockets share.
 #[derive(Clone, Copy, Debug)]
@@ -33,9 +39,28 @@ pub struct Listener {
 
 /// Binds one listener. The error is a sentence.
 pub fn bind(address: SocketAddr, options: &SocketOptions) -> Result<Listener, String> {
-    let first = bind_first(address, options).map_err(|error| explain(address, &error))?;
+    let first = bind_first_patiently(address, options).map_err(|error| explain(address, &error))?;
     bind_others(first, options)
         .map_err(|error| format!("cannot listen on udp://{address}: {error}"))
+}
+
+/// Binds again and again while the port is taken by no process: the kernel needs a moment to take apart
+/// the ring of a tracker that was killed.
+fn bind_first_patiently(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
+    let mut attempts = 0;
+    loop {
+        match bind_first(address, options) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse
+                    && attempts < NOBODYS_PORT_ATTEMPTS
+                    && port_owner::of_udp(address).is_none() =>
+            {
+                attempts += 1;
+                thread::sleep(NOBODYS_PORT_PAUSE);
+            }
+            bound => return bound,
+        }
+    }
 }
 
 /// The first socket is bound without `SO_REUSEPORT`: the kernel then refuses when anybody holds the port,
@@ -128,7 +153,7 @@ pub(super) fn set_option<T>(fd: RawFd, level: i32, option: i32, value: &T) -> io
 /// One sentence on why an address could not be bound, and what to do.
 fn explain(address: SocketAddr, error: &io::Error) -> String {
     let why = match error.kind() {
-        io::ErrorKind::AddrInUse => match port_owner::of_udp_port(address.port()) {
+        io::ErrorKind::AddrInUse => match port_owner::of_udp(address) {
             Some(owner) => format!("the port is held by {owner}; stop it or choose another port"),
             None => "another process holds the port; `ss -ulpn` as root names it".to_owned(),
         },
