@@ -166,9 +166,12 @@ impl Tracker {
             self.engine.name(),
         );
         info!(
-            "memory: {} bytes a torrent with up to {} IPv4 peers; in larger swarms about {} bytes an \
-             IPv4 peer, {} an IPv6 peer",
-            72, 4, 11, 25
+            "memory: {} bytes a torrent with up to {} IPv4 peers; in larger swarms {} bytes an IPv4 \
+             peer, {} an IPv6 peer",
+            swarm::TORRENT_BYTES,
+            swarm::INLINE_PEERS_V4,
+            swarm::PEER_V4_BYTES,
+            swarm::PEER_V6_BYTES,
         );
     }
 

@@ -20,6 +20,9 @@ use super::family::{EntryV4, EntryV6, Family, Meta, V4, V6};
 use super::peers::Peers;
 use super::{Gauge, Gauges, Totals};
 
+/// IPv4 peers that a record holds by itself.
+pub(super) const INLINE_V4: usize = 4;
+
 /// A list of this many IPv4 peers moves back into its record.
 const RETURN_V4: usize = 3;
 
@@ -168,7 +171,7 @@ pub(super) enum Body {
     V4 {
         len: u8,
         seeders: u8,
-        peers: [EntryV4; 4],
+        peers: [EntryV4; INLINE_V4],
     },
     V6 {
         len: u8,
@@ -188,7 +191,7 @@ impl Body {
     pub(super) const EMPTY: Self = Self::V4 {
         len: 0,
         seeders: 0,
-        peers: [EntryV4::NONE; 4],
+        peers: [EntryV4::NONE; INLINE_V4],
     };
 
     /// Inserts or refreshes a peer. An unknown peer that would need memory is refused unless

@@ -32,6 +32,9 @@ use crate::prefetch::prefetch_read;
 /// of the entries live in buckets that wait for their split, with 1.5 times the mean.
 const FULL_TENTHS: usize = 78;
 
+/// Bytes of the table for each entry when it is as full as it gets.
+pub(super) const ENTRY_BYTES: usize = size_of::<Bucket>() * 10 / FULL_TENTHS;
+
 /// A bucket is taken away below this many tenths.
 const SPARSE_TENTHS: usize = 40;
 

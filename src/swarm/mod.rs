@@ -55,6 +55,19 @@ use records::{Records, Swarm};
 pub use stages::Likely;
 pub use sweep::Swept;
 
+/// IPv4 peers that a torrent may have before it needs more than [`TORRENT_BYTES`].
+pub const INLINE_PEERS_V4: usize = body::INLINE_V4;
+
+/// Bytes of a torrent: its record and its part of the index.
+pub const TORRENT_BYTES: usize = size_of::<Swarm>() + index::ENTRY_BYTES;
+
+/// Bytes of an IPv4 peer in a larger swarm: its entry and a byte to find it by. Lists have up to a
+/// sixteenth of room beside.
+pub const PEER_V4_BYTES: usize = size_of::<family::EntryV4>() + 1;
+
+/// Bytes of an IPv6 peer in a larger swarm.
+pub const PEER_V6_BYTES: usize = size_of::<family::EntryV6>() + 1;
+
 /// What the swarms of a core are told once.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
