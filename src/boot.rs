@@ -1,7 +1,7 @@
 //! The start, told in order: cores, sockets, privileges, threads; and the end.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ use crate::gate::address_policy::AddressPolicy;
 use crate::gate::connection_id::ConnectionIds;
 use crate::net::socket::{self, Listener, SocketOptions};
 use crate::net::steering::Steering;
-use crate::net::{self, Doorbell, Engine, Net, port_owner};
+use crate::net::{Doorbell, Engine, Net, OpenRing, port_owner};
 use crate::privileges;
 use crate::shard::{Core, Mesh, Rules, Shard};
 use crate::swarm::{self, Swarms};
@@ -46,7 +46,7 @@ pub fn run(config: &Config) -> ExitCode {
 /// A running tracker. Dropping it stops it.
 pub struct Tracker {
     listeners: Vec<SocketAddr>,
-    engine: Engine,
+    engines: Vec<Engine>,
     inodes: Vec<u64>,
     counters: Vec<Arc<CoreCounters>>,
     doorbells: Vec<Arc<Doorbell>>,
@@ -61,7 +61,6 @@ impl Tracker {
     pub fn start(config: &Config, clock: &Clock, events: &Sender<Event>) -> Result<Self, String> {
         let cpus = choose_cpus(config)?;
         let cores = cpus.len();
-        let engine = choose_engine(config.workers.backend)?;
         let steering = Steering::new(secret()?, cores);
         let bound = bind(config, cores, steering)?;
         privileges::become_user(&config.workers.user)?;
@@ -72,7 +71,7 @@ impl Tracker {
             .map_err(|error| format!("cannot make an eventfd: {error}"))?;
         let mut tracker = Self {
             listeners: bound.iter().map(|listener| listener.address).collect(),
-            engine,
+            engines: Vec::with_capacity(cores),
             inodes: bound
                 .iter()
                 .flat_map(|l| &l.sockets)
@@ -99,28 +98,28 @@ impl Tracker {
         events: &Sender<Event>,
     ) -> Result<(), String> {
         let mut sockets: Vec<_> = bound.into_iter().map(|l| l.sockets.into_iter()).collect();
-        let (ready, readiness) = bounded::<Result<(), String>>(cpus.len());
+        let (ready, readiness) = bounded::<Result<Engine, String>>(cpus.len());
+        let fell_back = Arc::new(AtomicBool::new(false));
         for (core, mesh) in Mesh::between(&self.doorbells).into_iter().enumerate() {
             let of_core = sockets.iter_mut().filter_map(Iterator::next).collect();
             let swarms = Swarms::new(swarm_settings(config, cpus.len())?);
             let random = fastrand::Rng::with_seed(secret()?);
             let counters = Arc::clone(&self.counters[core]);
             let shard = Shard::new(rules.clone(), swarms, mesh, counters, random);
-            let (engine, clock, ready) = (self.engine, clock.clone(), ready.clone());
+            let (backend, fell_back) = (config.workers.backend, Arc::clone(&fell_back));
+            let (clock, ready) = (clock.clone(), ready.clone());
             let (stop, doorbell) = (Arc::clone(&self.stop), Arc::clone(&self.doorbells[core]));
             let (cpu, events) = (config.workers.pin.then(|| cpus[core]), events.clone());
             let body = move || {
                 if let Some(cpu) = cpu {
                     pin(core, cpu);
                 }
-                match Net::new(engine, of_core, doorbell) {
-                    Err(error) => {
-                        let name = engine.name();
-                        let why = format!("core {core} cannot start its {name} backend: {error}");
-                        let _ = ready.send(Err(why));
+                match open_net(backend, of_core, doorbell, &fell_back) {
+                    Err(why) => {
+                        let _ = ready.send(Err(format!("core {core} cannot start: {why}")));
                     }
                     Ok(net) => {
-                        let _ = ready.send(Ok(()));
+                        let _ = ready.send(Ok(net.engine()));
                         drop(ready);
                         let ended = Core::new(net, shard, clock).run(&stop);
                         // Nobody listens once the tracker is being dropped.
@@ -137,11 +136,11 @@ impl Tracker {
         }
         // Dropping `self` on an error stops the cores that did start.
         drop(ready);
-        (0..cpus.len()).try_for_each(|_| {
-            readiness
-                .recv()
-                .unwrap_or_else(|_| Err("a core ended while it started".to_owned()))
-        })
+        for _ in cpus {
+            let unready = |_| Err("a core ended while it started".to_owned());
+            self.engines.push(readiness.recv().unwrap_or_else(unready)?);
+        }
+        Ok(())
     }
 
     fn report_start(&self, config: &Config, cpus: &[usize]) {
@@ -163,7 +162,7 @@ impl Tracker {
             env!("CARGO_PKG_VERSION"),
             cpus.len(),
             if cpus.len() == 1 { "" } else { "s" },
-            self.engine.name(),
+            self.backend_name(),
         );
         info!(
             "memory: {} bytes a torrent with up to {} IPv4 peers; in larger swarms {} bytes an IPv4 \
@@ -175,14 +174,21 @@ impl Tracker {
         );
     }
 
+    fn backend_name(&self) -> &'static str {
+        match self.engines.as_slice() {
+            [first, rest @ ..] if rest.iter().all(|engine| engine == first) => first.name(),
+            _ => "io_uring and the mmsg",
+        }
+    }
+
     /// Where the tracker listens, in the order of the configuration, with real ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.listeners
     }
 
-    /// How datagrams come and go.
-    pub fn engine(&self) -> Engine {
-        self.engine
+    /// How datagrams come and go on each core.
+    pub fn engines(&self) -> &[Engine] {
+        &self.engines
     }
 
     /// The counters of each core.
@@ -259,24 +265,43 @@ fn pin(core: usize, cpu: usize) {
     }
 }
 
-fn choose_engine(backend: Backend) -> Result<Engine, String> {
-    match backend {
-        Backend::Mmsg => Ok(Engine::Mmsg),
-        Backend::IoUring => net::probe_io_uring()
-            .map(|()| Engine::IoUring)
-            .map_err(|error| {
-                format!(
-                    "workers.backend is \"io_uring\", but this kernel refuses it: {error}; \
-                 set \"auto\" or \"mmsg\""
-                )
-            }),
-        Backend::Auto => Ok(net::probe_io_uring().map_or_else(
-            |error| {
-                warn!("io_uring is not available ({error}): falling back to the mmsg backend");
-                Engine::Mmsg
-            },
-            |()| Engine::IoUring,
-        )),
+/// Opens the way to the kernel, on the thread of a core. With "auto" a core that cannot have a ring does
+/// without; the first to do so says it for all. The error is a sentence.
+fn open_net(
+    backend: Backend,
+    sockets: Vec<UdpSocket>,
+    doorbell: Arc<Doorbell>,
+    fell_back: &AtomicBool,
+) -> Result<Net, String> {
+    let ring = match backend {
+        Backend::Mmsg => None,
+        Backend::IoUring | Backend::Auto => match OpenRing::new() {
+            Ok(ring) => Some(ring),
+            Err(error) if backend == Backend::IoUring => {
+                return Err(format!(
+                    "workers.backend is \"io_uring\", but this kernel refuses it: {}; \
+                     set \"auto\" or \"mmsg\"",
+                    why_no_ring(&error)
+                ));
+            }
+            Err(error) => {
+                if !fell_back.swap(true, Ordering::Relaxed) {
+                    let why = why_no_ring(&error);
+                    warn!("io_uring is not available: {why}; falling back to the mmsg backend");
+                }
+                None
+            }
+        },
+    };
+    Net::new(ring, sockets, doorbell).map_err(|error| error.to_string())
+}
+
+fn why_no_ring(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::ENOMEM) => format!("{error}, more locked memory (RLIMIT_MEMLOCK) may help"),
+        Some(libc::EPERM) => format!("{error}, by seccomp or the sysctl kernel.io_uring_disabled"),
+        Some(libc::ENOSYS | libc::EINVAL) => format!("{error}, it takes Linux 6.1"),
+        _ => error.to_string(),
     }
 }
 

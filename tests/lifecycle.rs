@@ -197,7 +197,14 @@ fn shoal_for_everybody(folder: &tempfile::TempDir) -> Command {
     let original = shoal().get_program().to_owned();
     let copy = folder.path().join("shoal");
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    fs::copy(original, &copy).unwrap();
+    // By a program of its own: a file that this process has open for writing cannot be started, and
+    // every child that another test forks meanwhile would hold it open.
+    let copied = Command::new("cp")
+        .arg(original)
+        .arg(&copy)
+        .status()
+        .unwrap();
+    assert!(copied.success());
     let mut command = Command::new(copy);
     command.env_clear().current_dir("/").arg("run");
     if nix::unistd::Uid::effective().is_root() {

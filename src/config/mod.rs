@@ -115,7 +115,7 @@ pub struct Announce {
     pub interval: u32,
     /// Peers in a reply when the client names no number, 0 to `numwant_max`.
     pub numwant: u32,
-    /// Most peers in a reply, 1 to [`REPLY_PEERS_V4_MAX`](crate::limits::REPLY_PEERS_V4_MAX); an
+    /// Most peers in a reply, 1 to [`REPLY_PEERS_V4_MAX`]; an
     /// IPv6 reply holds no more than [`REPLY_PEERS_V6_MAX`](crate::limits::REPLY_PEERS_V6_MAX).
     pub numwant_max: u32,
     /// Seconds after which a silent peer is forgotten, `interval` to 604800, or `None` when
@@ -135,7 +135,7 @@ pub struct Announce {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Scrape {
     /// Most info-hashes answered in one scrape, 1 to
-    /// [`SCRAPE_HASHES_MAX`](crate::limits::SCRAPE_HASHES_MAX).
+    /// [`SCRAPE_HASHES_MAX`].
     pub max_hashes: usize,
 }
 

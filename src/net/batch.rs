@@ -15,8 +15,7 @@ const REPLY_SLOT_LEN: usize = REPLY_LEN_MAX + 48;
 
 /// The datagrams of one turn, in slots that a backend fills.
 ///
-/// A slot belongs to the kernel until it is [`filled`](Inbox::fill), and again from
-/// [`clear`](Inbox::clear) on; bytes are only lent out in between.
+/// A slot belongs to the kernel until it is filled, and again from `clear` on; bytes are only lent out in between.
 pub struct Inbox {
     slots: Pages,
     filled: Vec<Filled>,

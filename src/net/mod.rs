@@ -9,7 +9,7 @@
 //! net.send()          the replies of this turn may go
 //! ```
 //!
-//! [`ring`] (`io_uring`) and [`mmsg`] (poll, recvmmsg, sendmmsg) fill them; another way is one more file
+//! `ring.rs` (`io_uring`) and `mmsg.rs` (poll, recvmmsg, sendmmsg) fill them; another way is one more file
 //! beside those two.
 
 #![allow(unsafe_code, reason = "system calls and memory that the kernel writes")]
@@ -31,7 +31,7 @@ use std::time::Duration;
 
 pub use batch::{Datagram, Inbox, Outbox};
 pub use doorbell::Doorbell;
-pub use ring::probe as probe_io_uring;
+pub use ring::OpenRing;
 
 use mmsg::Mmsg;
 use ring::Ring;
@@ -85,24 +85,33 @@ enum Backend {
 }
 
 impl Net {
-    /// Takes over one socket a listener, in the order of the listeners. Must be called on the thread
-    /// that will use it: a ring belongs to its thread.
+    /// Takes over one socket a listener, in the order of the listeners, and moves datagrams by
+    /// `ring`, or by recvmmsg and sendmmsg without one. Must be called on the thread that opened the
+    /// ring and will use it.
     pub fn new(
-        engine: Engine,
+        ring: Option<OpenRing>,
         sockets: Vec<UdpSocket>,
         doorbell: Arc<Doorbell>,
     ) -> io::Result<Self> {
         let inbox = Inbox::new()?;
         let outbox = Outbox::new()?;
-        let backend = match engine {
-            Engine::IoUring => Backend::Ring(Ring::new(sockets, doorbell, &inbox)?),
-            Engine::Mmsg => Backend::Mmsg(Mmsg::new(sockets, doorbell, &inbox)?),
+        let backend = match ring {
+            Some(ring) => Backend::Ring(Ring::new(ring, sockets, doorbell, &inbox)?),
+            None => Backend::Mmsg(Mmsg::new(sockets, doorbell, &inbox)?),
         };
         Ok(Self {
             backend,
             inbox,
             outbox,
         })
+    }
+
+    /// How datagrams come and go.
+    pub fn engine(&self) -> Engine {
+        match self.backend {
+            Backend::Ring(_) => Engine::IoUring,
+            Backend::Mmsg(_) => Engine::Mmsg,
+        }
     }
 
     /// Lets replies go and sleeps until a datagram arrives, the doorbell rings, or `timeout` passes.

@@ -20,7 +20,6 @@ use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use io_uring::types::{BufRingEntry, CancelBuilder, Fd, RecvMsgOut, SubmitArgs, Timespec};
@@ -62,41 +61,38 @@ pub(super) struct Ring {
     pub(super) send_failures: u64,
 }
 
-/// Whether this kernel offers all that the ring needs, tried on a small one.
-///
-/// On a thread of its own: closing a ring interrupts whatever system call its thread is in by then.
-pub fn probe() -> io::Result<()> {
-    let attempt = || {
-        let uring = builder().build(8)?;
-        SlotRing::new(&uring).map(drop)
-    };
-    let panicked = |_| io::Error::other("the probe panicked");
-    thread::Builder::new()
-        .name("probe".to_owned())
-        .spawn(attempt)?
-        .join()
-        .map_err(panicked)?
+/// A ring that no socket uses yet: opening it is the step that a kernel without `io_uring`, a
+/// container that forbids it, or too little locked memory makes fail.
+pub struct OpenRing {
+    uring: IoUring,
+    slots: SlotRing,
 }
 
-fn builder() -> io_uring::Builder {
-    let mut builder = IoUring::builder();
-    builder
-        .setup_single_issuer()
-        .setup_defer_taskrun()
-        .setup_taskrun_flag()
-        .setup_submit_all()
-        .setup_cqsize(COMPLETIONS);
-    builder
+impl OpenRing {
+    /// Opens a ring for the calling thread, which alone may use it.
+    pub fn new() -> io::Result<Self> {
+        // Deferred task run is the youngest of what is asked for (Linux 6.1); a kernel that has it has
+        // multishot recvmsg too.
+        let uring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_taskrun_flag()
+            .setup_submit_all()
+            .setup_cqsize(COMPLETIONS)
+            .build(SUBMISSIONS)?;
+        let slots = SlotRing::new(&uring)?;
+        Ok(Self { uring, slots })
+    }
 }
 
 impl Ring {
     pub(super) fn new(
+        open: OpenRing,
         sockets: Vec<UdpSocket>,
         doorbell: Arc<Doorbell>,
         inbox: &Inbox,
     ) -> io::Result<Self> {
-        let uring = builder().build(SUBMISSIONS)?;
-        let mut slots = SlotRing::new(&uring)?;
+        let OpenRing { uring, mut slots } = open;
         (0..RECEIVE_SLOTS as u16).for_each(|slot| slots.lend(slot, inbox.slot_ptr(slot)));
         slots.publish();
         // SAFETY: a msghdr of zeros is valid: null pointers with length 0.

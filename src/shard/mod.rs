@@ -1,4 +1,4 @@
-//! One core: its sockets, its share of the swarms, and the rules. Read [`turn`] first.
+//! One core: its sockets, its share of the swarms, and the rules. Read `turn.rs` first.
 
 mod answer;
 mod mesh;
