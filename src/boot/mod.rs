@@ -1,26 +1,26 @@
 //! The start, told in order: cores, sockets, privileges, threads; and the end.
 
+mod cores;
+mod listeners;
+mod rules;
+
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Sender, bounded};
-use log::{info, warn};
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
+use log::info;
 
 use crate::clock::Clock;
-use crate::config::{Backend, Config};
+use crate::config::Config;
 use crate::control::{self, Event};
 use crate::counters::{CoreCounters, Totals};
-use crate::gate::address_policy::AddressPolicy;
-use crate::gate::connection_id::ConnectionIds;
-use crate::net::socket::{self, Listener, SocketOptions};
+use crate::net::socket::Listener;
 use crate::net::steering::Steering;
-use crate::net::{Doorbell, Engine, Net, OpenRing, port_owner};
+use crate::net::{Doorbell, Engine, port_owner};
 use crate::privileges;
 use crate::shard::{Core, Mesh, Rules, Shard};
 use crate::swarm::{self, Swarms};
@@ -59,10 +59,10 @@ impl Tracker {
     /// answered; when it fails, nothing is left running. The error is one sentence. `events` learns
     /// when a core ends by itself.
     pub fn start(config: &Config, clock: &Clock, events: &Sender<Event>) -> Result<Self, String> {
-        let cpus = choose_cpus(config)?;
+        let cpus = cores::choose_cpus(config)?;
         let cores = cpus.len();
-        let steering = Steering::new(secret()?, cores);
-        let bound = bind(config, cores, steering)?;
+        let steering = Steering::new(rules::secret()?, cores);
+        let bound = listeners::bind(config, cores, steering)?;
         privileges::become_user(&config.workers.user)?;
 
         let doorbells: Vec<Arc<Doorbell>> = (0..cores)
@@ -82,7 +82,7 @@ impl Tracker {
             stop: Arc::default(),
             threads: Vec::with_capacity(cores),
         };
-        let rules = rules(config, steering)?;
+        let rules = rules::rules(config, steering)?;
         tracker.start_cores(config, &cpus, bound, &rules, clock, events)?;
         tracker.report_start(config, &cpus);
         Ok(tracker)
@@ -102,8 +102,8 @@ impl Tracker {
         let fell_back = Arc::new(AtomicBool::new(false));
         for (core, mesh) in Mesh::between(&self.doorbells).into_iter().enumerate() {
             let of_core = sockets.iter_mut().filter_map(Iterator::next).collect();
-            let swarms = Swarms::new(swarm_settings(config, cpus.len())?);
-            let random = fastrand::Rng::with_seed(secret()?);
+            let swarms = Swarms::new(rules::swarm_settings(config, cpus.len())?);
+            let random = fastrand::Rng::with_seed(rules::secret()?);
             let counters = Arc::clone(&self.counters[core]);
             let shard = Shard::new(rules.clone(), swarms, mesh, counters, random);
             let (backend, fell_back) = (config.workers.backend, Arc::clone(&fell_back));
@@ -112,9 +112,9 @@ impl Tracker {
             let (cpu, events) = (config.workers.pin.then(|| cpus[core]), events.clone());
             let body = move || {
                 if let Some(cpu) = cpu {
-                    pin(core, cpu);
+                    cores::pin(core, cpu);
                 }
-                match open_net(backend, of_core, doorbell, &fell_back) {
+                match cores::open_net(backend, of_core, doorbell, &fell_back) {
                     Err(why) => {
                         let _ = ready.send(Err(format!("core {core} cannot start: {why}")));
                     }
@@ -233,155 +233,4 @@ impl Drop for Tracker {
         // Whoever wants to know calls `stop`.
         let _ = self.join();
     }
-}
-
-/// The CPUs that cores run on: the first `workers.count` of those that this process may use.
-fn choose_cpus(config: &Config) -> Result<Vec<usize>, String> {
-    let allowed = sched_getaffinity(Pid::from_raw(0))
-        .map_err(|error| format!("cannot ask which CPUs this process may use: {error}"))?;
-    let allowed: Vec<usize> = (0..CpuSet::count())
-        .filter(|&cpu| allowed.is_set(cpu).unwrap_or(false))
-        .collect();
-    let count = match config.workers.count {
-        0 => allowed.len().min(crate::limits::CORES_MAX),
-        count => count,
-    };
-    if count > allowed.len() {
-        warn!(
-            "workers.count is {count}, but this process may use only {} CPUs: cores will share them",
-            allowed.len()
-        );
-    }
-    Ok(allowed.into_iter().cycle().take(count).collect())
-}
-
-fn pin(core: usize, cpu: usize) {
-    let mut set = CpuSet::new();
-    let pinned = set
-        .set(cpu)
-        .and_then(|()| sched_setaffinity(Pid::from_raw(0), &set));
-    if let Err(error) = pinned {
-        warn!("core {core} is not pinned to CPU {cpu}: {error}");
-    }
-}
-
-/// Opens the way to the kernel, on the thread of a core. With "auto" a core that cannot have a ring does
-/// without; the first to do so says it for all. The error is a sentence.
-fn open_net(
-    backend: Backend,
-    sockets: Vec<UdpSocket>,
-    doorbell: Arc<Doorbell>,
-    fell_back: &AtomicBool,
-) -> Result<Net, String> {
-    let ring = match backend {
-        Backend::Mmsg => None,
-        Backend::IoUring | Backend::Auto => match OpenRing::new() {
-            Ok(ring) => Some(ring),
-            Err(error) if backend == Backend::IoUring => {
-                return Err(format!(
-                    "workers.backend is \"io_uring\", but this kernel refuses it: {}; \
-                     set \"auto\" or \"mmsg\"",
-                    why_no_ring(&error)
-                ));
-            }
-            Err(error) => {
-                if !fell_back.swap(true, Ordering::Relaxed) {
-                    let why = why_no_ring(&error);
-                    warn!("io_uring is not available: {why}; falling back to the mmsg backend");
-                }
-                None
-            }
-        },
-    };
-    Net::new(ring, sockets, doorbell).map_err(|error| error.to_string())
-}
-
-fn why_no_ring(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(libc::ENOMEM) => format!("{error}, more locked memory (RLIMIT_MEMLOCK) may help"),
-        Some(libc::EPERM) => format!("{error}, by seccomp or the sysctl kernel.io_uring_disabled"),
-        Some(libc::ENOSYS | libc::EINVAL) => format!("{error}, it takes Linux 6.1"),
-        _ => error.to_string(),
-    }
-}
-
-/// Binds all listeners or none. A default listener whose address family the host lacks is left out.
-fn bind(config: &Config, cores: usize, steering: Steering) -> Result<Vec<Listener>, String> {
-    let wanted = usize::try_from(config.workers.receive_buffer).unwrap_or(usize::MAX);
-    let options = SocketOptions {
-        cores,
-        receive_buffer: wanted,
-        steering: (config.workers.steering && cores > 1).then_some(steering),
-    };
-    let mut bound: Vec<Listener> = Vec::new();
-    for listener in &config.udp {
-        match socket::bind(listener.listen, &options) {
-            Ok(sockets) => bound.push(sockets),
-            Err(sentence) if !listener.required && socket::lacks_family(listener.listen) => {
-                warn!("{sentence}; going on without it");
-            }
-            Err(sentence) => return Err(sentence),
-        }
-    }
-    // The kernel reports twice what it was asked for: its own bookkeeping counts too.
-    let granted = bound
-        .iter()
-        .map(|l| l.receive_buffer / 2)
-        .min()
-        .ok_or("no listener is left")?;
-    if granted < wanted {
-        warn!(
-            "sockets queue {granted} bytes instead of workers.receive_buffer = {wanted}: \
-             raise the sysctl net.core.rmem_max or give the process CAP_NET_ADMIN"
-        );
-    }
-    Ok(bound)
-}
-
-fn rules(config: &Config, steering: Steering) -> Result<Rules, String> {
-    let mut key = [0; 16];
-    fill_with_secret(&mut key)?;
-    let external = &config.announce.external_ip;
-    Ok(Rules {
-        connection_ids: ConnectionIds::new(key, config.access.connection_id_lifetime),
-        addresses: AddressPolicy {
-            allow_private: config.announce.allow_private_peers,
-            ignored: config.announce.ignore_ip.clone(),
-            external_v4: external.iter().find_map(|ip| match ip {
-                std::net::IpAddr::V4(v4) => Some(*v4),
-                std::net::IpAddr::V6(_) => None,
-            }),
-            external_v6: external.iter().find_map(|ip| match ip {
-                std::net::IpAddr::V6(v6) => Some(*v6),
-                std::net::IpAddr::V4(_) => None,
-            }),
-        },
-        steering,
-        interval_s: config.announce.interval,
-        peer_timeout_s: config.announce.peer_timeout_s(),
-        numwant: config.announce.numwant,
-        numwant_max: config.announce.numwant_max,
-        scrape_hashes_max: config.scrape.max_hashes,
-        prefetch: config.workers.prefetch,
-    })
-}
-
-fn swarm_settings(config: &Config, cores: usize) -> Result<swarm::Settings, String> {
-    let budget = usize::try_from(config.swarm.memory_budget).unwrap_or(usize::MAX);
-    Ok(swarm::Settings {
-        seeds: [secret()?, secret()?, secret()?, secret()?],
-        peer_timeout_s: config.announce.peer_timeout_s(),
-        remove_peerless: config.swarm.remove_peerless,
-        memory_budget: (budget > 0).then_some(budget / cores),
-    })
-}
-
-fn secret() -> Result<u64, String> {
-    let mut bytes = [0; 8];
-    fill_with_secret(&mut bytes)?;
-    Ok(u64::from_ne_bytes(bytes))
-}
-
-fn fill_with_secret(bytes: &mut [u8]) -> Result<(), String> {
-    getrandom::fill(bytes).map_err(|error| format!("the kernel gives no random numbers: {error}"))
 }

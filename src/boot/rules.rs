@@ -1,0 +1,62 @@
+//! The configuration becomes the rules and settings that every core gets a copy of, and the secrets that
+//! are drawn anew with every start.
+
+use std::net::IpAddr;
+
+use crate::config::Config;
+use crate::gate::address_policy::AddressPolicy;
+use crate::gate::connection_id::ConnectionIds;
+use crate::net::steering::Steering;
+use crate::shard::Rules;
+use crate::swarm;
+
+/// The rules by which every core answers.
+pub(super) fn rules(config: &Config, steering: Steering) -> Result<Rules, String> {
+    let mut key = [0; 16];
+    fill_with_secret(&mut key)?;
+    let external = &config.announce.external_ip;
+    Ok(Rules {
+        connection_ids: ConnectionIds::new(key, config.access.connection_id_lifetime),
+        addresses: AddressPolicy {
+            allow_private: config.announce.allow_private_peers,
+            ignored: config.announce.ignore_ip.clone(),
+            external_v4: external.iter().find_map(|ip| match ip {
+                IpAddr::V4(v4) => Some(*v4),
+                IpAddr::V6(_) => None,
+            }),
+            external_v6: external.iter().find_map(|ip| match ip {
+                IpAddr::V6(v6) => Some(*v6),
+                IpAddr::V4(_) => None,
+            }),
+        },
+        steering,
+        interval_s: config.announce.interval,
+        peer_timeout_s: config.announce.peer_timeout_s(),
+        numwant: config.announce.numwant,
+        numwant_max: config.announce.numwant_max,
+        scrape_hashes_max: config.scrape.max_hashes,
+        prefetch: config.workers.prefetch,
+    })
+}
+
+/// What the swarms of one of `cores` cores are told.
+pub(super) fn swarm_settings(config: &Config, cores: usize) -> Result<swarm::Settings, String> {
+    let budget = usize::try_from(config.swarm.memory_budget).unwrap_or(usize::MAX);
+    Ok(swarm::Settings {
+        seeds: [secret()?, secret()?, secret()?, secret()?],
+        peer_timeout_s: config.announce.peer_timeout_s(),
+        remove_peerless: config.swarm.remove_peerless,
+        memory_budget: (budget > 0).then_some(budget / cores),
+    })
+}
+
+/// A number that nobody can guess.
+pub(super) fn secret() -> Result<u64, String> {
+    let mut bytes = [0; 8];
+    fill_with_secret(&mut bytes)?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+fn fill_with_secret(bytes: &mut [u8]) -> Result<(), String> {
+    getrandom::fill(bytes).map_err(|error| format!("the kernel gives no random numbers: {error}"))
+}
