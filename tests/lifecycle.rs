@@ -128,6 +128,15 @@ fn a_tracker_starts_again_on_its_port_the_moment_it_was_stopped_or_killed() {
 }
 
 #[test]
+fn one_listener_that_cannot_be_bound_ends_the_whole_start() {
+    let taken = TrackerProcess::start(&[ANY_PORT]);
+    let listen = format!("udp.listen=127.0.0.1:0,{}", taken.address());
+    let (code, said) = run_to_end(shoal_run(&[&listen, "workers.count=2"]));
+    assert_eq!(code, 1);
+    assert!(!said.contains("listening"), "nothing half started: {said}");
+}
+
+#[test]
 fn an_address_of_another_host_is_one_sentence_and_exit_code_1() {
     let (code, said) = run_to_end(shoal_run(&["udp.listen=192.0.2.1:6969"]));
     assert_eq!(code, 1);
