@@ -56,8 +56,12 @@ pub enum Discard {
     ShortAnnounce,
     /// From port 0, or from an address that no answer reaches.
     UnanswerableSource,
+    /// Sent to a broadcast or multicast address: every core gets a copy, and each would answer.
+    NotUnicast,
     /// A connection id that was never issued to its source.
     ForgedConnectionId,
+    /// A connection id that is too old, in a datagram shorter than the error that would say so.
+    ExpiredConnectionId,
     /// The queue of the owning core was full.
     HandoverFull,
     /// More replies in one turn than there are slots to send them.
@@ -65,14 +69,16 @@ pub enum Discard {
 }
 
 impl Discard {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Runt,
         Self::Truncated,
         Self::WrongProtocolId,
         Self::UnknownAction,
         Self::ShortAnnounce,
         Self::UnanswerableSource,
+        Self::NotUnicast,
         Self::ForgedConnectionId,
+        Self::ExpiredConnectionId,
         Self::HandoverFull,
         Self::OutboxFull,
     ];
@@ -86,6 +92,8 @@ impl Discard {
             Self::UnknownAction => "unknown_action",
             Self::ShortAnnounce => "short_announce",
             Self::UnanswerableSource => "unanswerable_source",
+            Self::NotUnicast => "not_unicast",
+            Self::ExpiredConnectionId => "expired_connection_id",
             Self::ForgedConnectionId => "forged_connection_id",
             Self::HandoverFull => "handover_full",
             Self::OutboxFull => "outbox_full",

@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 use std::io;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::panic;
@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, OFlag};
 use nix::sys::signal::Signal;
 use support::{TrackerProcess, shoal};
 
@@ -20,13 +21,14 @@ const ANY_PORT: &str = "udp.listen=127.0.0.1:0";
 /// A user without any rights that every Linux has.
 const NOBODY: u32 = 65534;
 
+const CONNECT: &[u8] = b"\x00\x00\x04\x17\x27\x10\x19\x80\x00\x00\x00\x00\x00\x00\x00\x01";
+
 /// One connect, so that the counters have something to say.
 fn connect(tracker: &TrackerProcess) {
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     client.connect(tracker.address()).unwrap();
-    let request = b"\x00\x00\x04\x17\x27\x10\x19\x80\x00\x00\x00\x00\x00\x00\x00\x01";
-    client.send(request).unwrap();
+    client.send(CONNECT).unwrap();
     assert_eq!(client.recv(&mut [0; 64]).unwrap(), 16);
 }
 
@@ -35,6 +37,12 @@ fn run_to_end(mut command: Command) -> (i32, String) {
     let ended = command.stdin(Stdio::null()).output().unwrap();
     let said = String::from_utf8(ended.stderr).unwrap();
     (ended.status.code().expect("it exits by itself"), said)
+}
+
+/// A port below those that the kernel hands out, so that no other test is given it meanwhile; another
+/// one for each `number`, and for each run of these tests.
+fn quiet_port(number: u16) -> u16 {
+    20_000 + (std::process::id() % 1_000) as u16 * 10 + number
 }
 
 fn shoal_run(overrides: &[&str]) -> Command {
@@ -116,8 +124,8 @@ fn a_second_shoal_on_the_port_is_refused_with_the_pid_of_the_first() {
 #[test]
 fn a_tracker_starts_again_on_its_port_the_moment_it_was_stopped_or_killed() {
     for backend in ["workers.backend=io_uring", "workers.backend=mmsg"] {
-        let mut tracker = TrackerProcess::start(&[ANY_PORT, "workers.count=2", backend]);
-        let listen = format!("udp.listen={}", tracker.address());
+        let listen = format!("udp.listen=127.0.0.1:{}", quiet_port(3));
+        let mut tracker = TrackerProcess::start(&[&listen, "workers.count=2", backend]);
         for signal in [Signal::SIGTERM, Signal::SIGKILL].repeat(5) {
             connect(&tracker);
             tracker.signal(signal);
@@ -134,6 +142,47 @@ fn one_listener_that_cannot_be_bound_ends_the_whole_start() {
     let (code, said) = run_to_end(shoal_run(&[&listen, "workers.count=2"]));
     assert_eq!(code, 1);
     assert!(!said.contains("listening"), "nothing half started: {said}");
+}
+
+#[test]
+fn a_listener_that_another_one_covers_is_named_and_not_our_own_pid() {
+    let port = quiet_port(2);
+    let listen = format!("udp.listen=[::]:{port},0.0.0.0:{port},127.0.0.1:{port}");
+    let (code, said) = run_to_end(shoal_run(&[&listen]));
+    assert_eq!(code, 1);
+    assert!(
+        said.contains(&format!("listener on 0.0.0.0:{port} already covers it")),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_keep_the_tracker_from_answering_or_from_stopping() {
+    let (reader, writer) = nix::unistd::pipe2(OFlag::O_NONBLOCK).unwrap();
+    while nix::unistd::write(&writer, &[b'x'; 512]).is_ok() {}
+    nix::fcntl::fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+
+    let address = SocketAddr::from(([127, 0, 0, 1], quiet_port(1)));
+    let mut command = shoal_run(&[&format!("udp.listen={address}"), "workers.count=2"]);
+    let mut tracker = command.stdin(Stdio::null()).stderr(writer).spawn().unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client
+        .set_read_timeout(Some(Duration::from_millis(50)))
+        .unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let answered = || client.send_to(CONNECT, address).is_ok() && client.recv(&mut [0; 64]).is_ok();
+    while !answered() {
+        assert!(Instant::now() < deadline, "it never answers");
+    }
+    // The first signal is heard and waits for the log; the second waits for nothing.
+    let pid = nix::unistd::Pid::from_raw(tracker.id().cast_signed());
+    let deadline = Instant::now() + PATIENCE;
+    while tracker.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "it never stops");
+        let _ = nix::sys::signal::kill(pid, Signal::SIGTERM);
+        thread::sleep(Duration::from_millis(20));
+    }
+    drop(reader);
 }
 
 #[test]

@@ -33,6 +33,46 @@ fn a_datagram_from_port_zero_is_not_answered() {
 }
 
 #[test]
+fn a_datagram_to_a_broadcast_address_is_answered_by_nobody() {
+    for backend in BACKENDS {
+        let mut config = config();
+        config.udp = vec![listener("0.0.0.0:0"), listener("[::]:0")];
+        config.workers.backend = backend;
+        config.workers.count = 3;
+        let server = Server::start(&config);
+        let [v4, v6] = *server.tracker.addresses() else {
+            panic!("two listeners")
+        };
+        let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.set_broadcast(true).unwrap();
+        let everybody = SocketAddr::from(([127, 255, 255, 255], v4.port()));
+        client.send_to(&connect_request(1), everybody).unwrap();
+        server.wait_until("discarded the copies of every core", |totals| {
+            totals.get(Count::Discarded(Discard::NotUnicast)) == 3
+        });
+        assert_eq!(server.count(Count::Received(Family::Ip4, Kind::Connect)), 0);
+        // What is sent to one address is answered as ever.
+        Client::of(SocketAddr::from(([127, 0, 0, 1], v4.port()))).connect();
+        Client::of(SocketAddr::new("::1".parse().unwrap(), v6.port())).connect();
+    }
+}
+
+#[test]
+fn an_expired_connection_id_in_the_shortest_scrape_gets_silence() {
+    let server = Server::start(&config());
+    let client = server.client();
+    let id = client.connect();
+    server.clock.advance(3 * 3600);
+    client.expect_silence(&scrape_request(id, &[]));
+    assert_eq!(
+        server.count(Count::Discarded(Discard::ExpiredConnectionId)),
+        1
+    );
+    let reply = client.ask(&scrape_request(id, &[[5; 20]]));
+    assert_eq!(error_text(&reply), "connection id expired");
+}
+
+#[test]
 fn an_ignored_network_gets_an_error_and_enters_no_swarm() {
     let mut config = config();
     config.announce.ignore_ip = vec!["127.0.0.8/30".parse().unwrap()];
@@ -67,6 +107,30 @@ fn a_peer_on_loopback_is_handed_out_under_the_external_address() {
     client.announce(id, Announce::seeder([5; 20], 6881));
     let reply = client.announce(id, Announce::leecher([5; 20], 6882));
     assert_eq!(reply.peers, [[93, 184, 216, 34, 0x1a, 0xe1]]);
+}
+
+#[test]
+fn a_listener_bound_to_one_address_knows_peers_of_this_host_too() {
+    // The first address of this host that is not loopback; a host without one has nothing to test.
+    let outward = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    let here = match outward
+        .connect("192.0.2.1:9")
+        .and_then(|()| outward.local_addr())
+    {
+        Ok(address) if !address.ip().is_loopback() => address.ip(),
+        _ => return,
+    };
+    for listen in [format!("{here}:0"), "0.0.0.0:0".to_owned()] {
+        let mut config = config();
+        config.udp = vec![listener(&listen)];
+        config.announce.external_ip = vec!["93.184.216.34".parse().unwrap()];
+        let server = Server::start(&config);
+        let client = Client::at(here, SocketAddr::new(here, server.address().port()));
+        let id = client.connect();
+        client.announce(id, Announce::seeder([5; 20], 6881));
+        let reply = client.announce(id, Announce::leecher([5; 20], 6882));
+        assert_eq!(reply.peers, [[93, 184, 216, 34, 0x1a, 0xe1]], "{listen}");
+    }
 }
 
 #[test]

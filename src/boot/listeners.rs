@@ -3,6 +3,7 @@
 use log::warn;
 
 use crate::config::Config;
+use crate::net::port_owner;
 use crate::net::socket::{self, Listener, SocketOptions};
 use crate::net::steering::Steering;
 
@@ -20,6 +21,17 @@ pub(super) fn bind(
     };
     let mut bound: Vec<Listener> = Vec::new();
     for listener in &config.udp {
+        // Ours hold one family each, so `[::]` does not keep us from `0.0.0.0`.
+        let covers = |bound: &&Listener| {
+            bound.address.is_ipv4() == listener.listen.is_ipv4()
+                && port_owner::collide(bound.address, listener.listen)
+        };
+        if let Some(earlier) = bound.iter().find(covers) {
+            return Err(format!(
+                "cannot listen on udp://{}: the [[udp]] listener on {} already covers it; remove one",
+                listener.listen, earlier.address
+            ));
+        }
         match socket::bind(listener.listen, &options) {
             Ok(sockets) => bound.push(sockets),
             Err(sentence) if !listener.required && socket::lacks_family(listener.listen) => {

@@ -82,7 +82,7 @@ impl Tracker {
             stop: Arc::default(),
             threads: Vec::with_capacity(cores),
         };
-        let rules = rules::rules(config, steering)?;
+        let rules = rules::rules(config, &tracker.listeners, steering)?;
         tracker.start_cores(config, &cpus, bound, &rules, clock, events)?;
         tracker.report_start(config, &cpus);
         Ok(tracker)
@@ -214,11 +214,16 @@ impl Tracker {
         self.join()
     }
 
-    fn join(&mut self) -> Result<(), String> {
+    /// Tells every core to stop, and does not wait.
+    pub fn begin_to_stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
         for doorbell in &self.doorbells {
             doorbell.ring();
         }
+    }
+
+    fn join(&mut self) -> Result<(), String> {
+        self.begin_to_stop();
         let ended: Vec<_> = self.threads.drain(..).map(JoinHandle::join).collect();
         if ended.iter().all(Result::is_ok) {
             Ok(())

@@ -1,7 +1,7 @@
 //! The configuration becomes the rules and settings that every core gets a copy of, and the secrets that
 //! are drawn anew with every start.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::config::Config;
 use crate::gate::address_policy::AddressPolicy;
@@ -11,7 +11,11 @@ use crate::shard::Rules;
 use crate::swarm;
 
 /// The rules by which every core answers.
-pub(super) fn rules(config: &Config, steering: Steering) -> Result<Rules, String> {
+pub(super) fn rules(
+    config: &Config,
+    listeners: &[SocketAddr],
+    steering: Steering,
+) -> Result<Rules, String> {
     let mut key = [0; 16];
     fill_with_secret(&mut key)?;
     let external = &config.announce.external_ip;
@@ -29,6 +33,7 @@ pub(super) fn rules(config: &Config, steering: Steering) -> Result<Rules, String
                 IpAddr::V4(_) => None,
             }),
         },
+        listeners: listeners.to_vec(),
         steering,
         interval_s: config.announce.interval,
         peer_timeout_s: config.announce.peer_timeout_s(),

@@ -1,6 +1,7 @@
 //! The thread that waits: for signals, for a core that ends, for the next report.
 
 use std::io;
+use std::mem;
 use std::panic;
 use std::process;
 use std::thread;
@@ -40,7 +41,13 @@ impl Signals {
         thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
+                let mut stopping = false;
                 for signal in caught.forever() {
+                    let is_stop = matches!(signal, SIGTERM | SIGINT);
+                    if is_stop && mem::replace(&mut stopping, true) {
+                        // Asked twice: no more waiting, for a log that nobody reads or anything else.
+                        process::exit(1);
+                    }
                     let event = match signal {
                         SIGTERM => Event::Stop("SIGTERM"),
                         SIGINT => Event::Stop("SIGINT"),
@@ -73,13 +80,15 @@ pub fn run(tracker: Tracker, signals: &Signals, stats_interval_s: u32) -> Result
         match event {
             Err(RecvTimeoutError::Timeout) => {
                 report(&tracker);
-                next_report += interval;
+                next_report = Instant::now() + interval;
             }
             Ok(Event::Report) => report(&tracker),
             Ok(Event::Reload) => {
                 warn!("SIGHUP: the configuration is only read at the start; restart to change it");
             }
             Ok(Event::Stop(signal)) => {
+                // Before a word is written: whoever reads the log may have stopped reading.
+                tracker.begin_to_stop();
                 info!("{signal}: stopping");
                 break Ok(());
             }

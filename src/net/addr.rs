@@ -9,6 +9,10 @@ pub(super) const NAME_LEN: usize = size_of::<libc::sockaddr_in6>();
 /// Bytes of the longest control message we send or receive: `in6_pktinfo` behind its header.
 pub(super) const CONTROL_LEN: usize = 40;
 
+/// Room for a control message, aligned as the kernel wants it.
+#[repr(align(8))]
+pub(super) struct Control(pub(super) [u8; CONTROL_LEN]);
+
 const CMSG_HEAD_LEN: usize = size_of::<libc::cmsghdr>();
 const _: () = assert!(
     CMSG_HEAD_LEN == 16,
@@ -58,7 +62,8 @@ pub(super) fn write_name(to: SocketAddr, name: &mut [u8; NAME_LEN]) -> usize {
     }
 }
 
-/// Finds the address that a datagram was sent to (`IP_PKTINFO`, `IPV6_PKTINFO`).
+/// Finds the address that a datagram was sent to (`IP_PKTINFO`, `IPV6_PKTINFO`). Every IPv4 broadcast,
+/// to a subnet or to all, is 255.255.255.255 here.
 pub(super) fn read_local(mut control: &[u8]) -> Option<IpAddr> {
     loop {
         let len = usize::from_ne_bytes(*control.first_chunk()?);
@@ -67,10 +72,17 @@ pub(super) fn read_local(mut control: &[u8]) -> Option<IpAddr> {
         let data = control.get(CMSG_HEAD_LEN..len)?;
         match (level, kind) {
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                // in_pktinfo: interface, the local address (ipi_spec_dst), the header's address. The
-                // second one is ours even when the datagram was a broadcast.
-                let octets: [u8; 4] = *data.get(4..)?.first_chunk()?;
-                return Some(IpAddr::V4(Ipv4Addr::from(octets)));
+                // in_pktinfo: interface, an address of ours, the header's address. The latter two
+                // differ only when the datagram was a broadcast or a multicast.
+                let ours: [u8; 4] = *data.get(4..)?.first_chunk()?;
+                let asked: [u8; 4] = *data.get(8..)?.first_chunk()?;
+                let unicast = Ipv4Addr::from(ours);
+                let local = if ours == asked {
+                    unicast
+                } else {
+                    Ipv4Addr::BROADCAST
+                };
+                return Some(IpAddr::V4(local));
             }
             (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                 let octets: [u8; 16] = *data.first_chunk()?;
@@ -93,7 +105,7 @@ pub(super) fn write_local(
         Some(IpAddr::V4(v4)) => {
             control[16..20].fill(0);
             control[20..24].copy_from_slice(&v4.octets());
-            control[24..28].fill(0);
+            control[24..28].copy_from_slice(&v4.octets());
             (libc::IPPROTO_IP, libc::IP_PKTINFO, 12)
         }
         Some(IpAddr::V6(v6)) => {

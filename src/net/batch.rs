@@ -3,7 +3,7 @@
 use std::io;
 
 use super::Origin;
-use super::addr::{CONTROL_LEN, NAME_LEN, write_local, write_name};
+use super::addr::{CONTROL_LEN, Control, NAME_LEN, write_local, write_name};
 use super::memory::Pages;
 use crate::limits::{
     RECEIVE_SLOT_LEN, RECEIVE_SLOTS, REPLY_LEN_MAX, SEND_SLOTS, TURN_DATAGRAMS_MAX,
@@ -129,9 +129,6 @@ pub(super) struct Head {
     control: Control,
 }
 
-#[repr(align(8))]
-struct Control([u8; CONTROL_LEN]);
-
 impl Outbox {
     pub(super) fn new() -> io::Result<Self> {
         let bytes = Pages::new(SEND_SLOTS * REPLY_SLOT_LEN)?;
@@ -164,11 +161,6 @@ impl Outbox {
         head.address(origin, slot.as_mut_ptr(), len);
         self.len += 1;
         Some(len)
-    }
-
-    /// Replies that wait to be sent.
-    pub fn len(&self) -> usize {
-        self.len
     }
 
     /// True when no reply waits.
@@ -222,7 +214,3 @@ impl Head {
         };
     }
 }
-
-// SAFETY: the pointers inside the heads are into memory that the outbox owns; moving the outbox to
-// another thread moves that ownership.
-unsafe impl Send for Outbox {}

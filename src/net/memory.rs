@@ -48,6 +48,3 @@ impl Drop for Pages {
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
     }
 }
-
-// SAFETY: the mapping belongs to the value alone, and a pointer does not care which thread holds it.
-unsafe impl Send for Pages {}

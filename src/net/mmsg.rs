@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Origin;
-use super::addr::{CONTROL_LEN, NAME_LEN, read_local, read_name};
+use super::addr::{CONTROL_LEN, Control, NAME_LEN, read_local, read_name};
 use super::batch::{Inbox, Outbox};
 use super::doorbell::Doorbell;
 use crate::limits::{RECEIVE_SLOT_LEN, SEND_SLOTS, TURN_DATAGRAMS_MAX};
@@ -33,9 +33,6 @@ struct Arrival {
     name: [u8; NAME_LEN],
     control: Control,
 }
-
-#[repr(align(8))]
-struct Control([u8; CONTROL_LEN]);
 
 impl Mmsg {
     pub(super) fn new(
@@ -215,7 +212,3 @@ impl Mmsg {
         }
     }
 }
-
-// SAFETY: the raw pointers in the headers are written anew before every call and never followed
-// in between.
-unsafe impl Send for Mmsg {}

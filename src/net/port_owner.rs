@@ -1,10 +1,10 @@
 //! Who holds a UDP port, and what the kernel dropped there: read from /proc, for reports only.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::process;
 
 /// A process that holds a port.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,21 +23,20 @@ impl fmt::Display for PortOwner {
 
 /// A process that keeps us from binding `address`, as far as we may look into other processes.
 pub fn of_udp(address: SocketAddr) -> Option<PortOwner> {
-    let inodes: HashSet<u64> = udp_table()
-        .into_iter()
-        .filter(|row| collide(row.local, address))
-        .map(|row| row.inode)
-        .collect();
-    fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
-        let pid = process.file_name().to_str()?.parse().ok()?;
-        let mut descriptors = fs::read_dir(process.path().join("fd")).ok()?.flatten();
+    let in_the_way = |row: &Row| collide(row.local, address);
+    let rows: Vec<Row> = udp_table().into_iter().filter(in_the_way).collect();
+    fs::read_dir("/proc").ok()?.flatten().find_map(|folder| {
+        let pid: u32 = folder.file_name().to_str()?.parse().ok()?;
+        let mut descriptors = fs::read_dir(folder.path().join("fd")).ok()?.flatten();
         descriptors.find(|descriptor| {
             fs::read_link(descriptor.path())
                 .ok()
                 .and_then(|target| socket_inode(target.to_str()?))
-                .is_some_and(|inode| inodes.contains(&inode))
+                .and_then(|inode| rows.iter().find(|row| row.inode == inode))
+                // Our own sockets hold one family each.
+                .is_some_and(|row| pid != process::id() || row.local.is_ipv4() == address.is_ipv4())
         })?;
-        let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+        let name = fs::read_to_string(folder.path().join("comm")).unwrap_or_default();
         Some(PortOwner {
             pid,
             name: name.trim_end().to_owned(),
@@ -68,8 +67,8 @@ fn socket_inode(target: &str) -> Option<u64> {
         .ok()
 }
 
-/// Whether two sockets cannot both have their address. `::` may hold IPv4 too.
-fn collide(held: SocketAddr, wanted: SocketAddr) -> bool {
+/// Whether two sockets cannot both have their address. `::` of another program may hold IPv4 too.
+pub fn collide(held: SocketAddr, wanted: SocketAddr) -> bool {
     let (held_ip, wanted_ip) = (held.ip(), wanted.ip());
     let one_family = held.is_ipv4() == wanted.is_ipv4();
     held.port() == wanted.port()

@@ -20,6 +20,7 @@ use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use io_uring::types::{BufRingEntry, CancelBuilder, Fd, RecvMsgOut, SubmitArgs, Timespec};
@@ -45,12 +46,16 @@ const SUBMISSIONS: u32 = (SEND_SLOTS + LISTENERS_MAX + 1).next_power_of_two() as
 /// A completion for every slot that the kernel may fill, and for every send that fails.
 const COMPLETIONS: u32 = (2 * (RECEIVE_SLOTS + SEND_SLOTS)).next_power_of_two() as u32;
 
+/// How often what is not submitted is tried again before the core gives up.
+const SUBMIT_ATTEMPTS: usize = 1000;
+
 /// How long a ring that is dropped waits for its receives to be cancelled: they are within
 /// microseconds.
 const CANCEL_PATIENCE: Duration = Duration::from_millis(50);
 
 pub(super) struct Ring {
-    // Dropped first, which cancels every receive before the memory that it names goes.
+    // Dropped before the memory that its receives name. The kernel writes into that only inside
+    // `io_uring_enter`, called by this thread, so nothing is written once this is gone.
     uring: IoUring,
     slots: SlotRing,
     /// Tells the kernel how much room to leave for address and control data. Boxed: the kernel reads
@@ -71,6 +76,8 @@ pub struct OpenRing {
 impl OpenRing {
     /// Opens a ring for the calling thread, which alone may use it.
     pub fn new() -> io::Result<Self> {
+        // The task run flag lets a submission that does not wait run the receives that are due; without
+        // it a core with other work to do would be deaf.
         // Deferred task run is the youngest of what is asked for (Linux 6.1); a kernel that has it has
         // multishot recvmsg too.
         let uring = IoUring::builder()
@@ -126,10 +133,24 @@ impl Ring {
         } else {
             args.timespec(&timespec)
         };
-        match self.uring.submitter().submit_with_args(want, &args) {
+        self.submit(want, &args)?;
+        // The outbox is written again after this, so everything must be on its way; what is left is
+        // what the kernel had no memory for.
+        for _ in 0..SUBMIT_ATTEMPTS {
+            if self.uring.submission().is_empty() {
+                return Ok(());
+            }
+            thread::yield_now();
+            self.submit(0, &SubmitArgs::new())?;
+        }
+        Err(io::ErrorKind::OutOfMemory.into())
+    }
+
+    fn submit(&self, want: usize, args: &SubmitArgs<'_, '_>) -> io::Result<()> {
+        match self.uring.submitter().submit_with_args(want, args) {
             Ok(_) => Ok(()),
             Err(error) => match error.raw_os_error() {
-                // Time passed, a signal came, or the kernel wants its completions read first.
+                // Time passed, a signal came, or the kernel is short of memory for a moment.
                 Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
                 _ => Err(error),
             },
@@ -198,6 +219,10 @@ impl Ring {
                 self.slots.lend(slot, inbox.slot_ptr(slot));
                 self.slots.publish();
             }
+        }
+        let transient = [libc::ENOBUFS, libc::ENOMEM, libc::EAGAIN, libc::EINTR];
+        if completion.result() < 0 && !transient.contains(&-completion.result()) {
+            return Err(io::Error::from_raw_os_error(-completion.result()));
         }
         // The kernel ends a multishot receive when it runs out of slots or space for completions, or on
         // an error of the socket; every slot is back by the time the receive is submitted again.
@@ -320,5 +345,41 @@ impl SlotRing {
     )]
     fn first(&self) -> *mut BufRingEntry {
         self.pages.as_ptr().cast()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::net::Net;
+    use crate::net::socket::{SocketOptions, bind};
+
+    #[test]
+    fn a_core_that_never_sleeps_still_hears() {
+        let options = SocketOptions {
+            cores: 1,
+            receive_buffer: 0,
+            steering: None,
+        };
+        let listener = bind("127.0.0.1:0".parse().unwrap(), &options).unwrap();
+        let address = listener.address;
+        let doorbell = Arc::new(Doorbell::new().unwrap());
+        let ring = OpenRing::new().unwrap();
+        let mut net = Net::new(Some(ring), listener.sockets, doorbell).unwrap();
+        net.wait(Duration::from_millis(1)).unwrap();
+        net.receive().unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.send_to(b"hello", address).unwrap();
+        let heard = (0..1000).any(|_| {
+            net.wait(Duration::ZERO).unwrap();
+            net.receive().unwrap();
+            net.boxes()
+                .0
+                .iter()
+                .any(|datagram| datagram.bytes == b"hello")
+        });
+        assert!(heard, "deaf for a thousand turns");
     }
 }

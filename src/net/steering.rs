@@ -52,11 +52,6 @@ impl Steering {
         ((mixed * self.cores) >> 16) as usize
     }
 
-    /// How many cores share the info-hashes.
-    pub fn cores(&self) -> usize {
-        self.cores as usize
-    }
-
     /// Attaches the rule to the reuseport group of a bound socket. Needs no privilege.
     pub(super) fn attach(&self, socket: RawFd) -> io::Result<()> {
         let mut program = self.program();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::mesh::{Full, Handover, Mesh, TravellingScrape};
 use crate::clock::Now;
 use crate::counters::{CoreCounters, Count, Discard, Family, Fault, Kind, Tally};
-use crate::gate::address_policy::{AddressPolicy, is_answerable};
+use crate::gate::address_policy::{AddressPolicy, is_unicast};
 use crate::gate::connection_id::{ConnectionIds, Verdict};
 use crate::limits::{
     REPLY_PEERS_V4_MAX, REPLY_PEERS_V6_MAX, TURN_DATAGRAMS_MAX, TURN_HANDOVERS_MAX,
@@ -34,6 +34,8 @@ pub struct Rules {
     pub connection_ids: ConnectionIds,
     /// Which addresses are served.
     pub addresses: AddressPolicy,
+    /// Where the listeners are bound.
+    pub listeners: Vec<SocketAddr>,
     /// Which core owns which torrent.
     pub steering: Steering,
     /// Seconds until a client should announce again.
@@ -125,8 +127,11 @@ impl Shard {
         now: Now,
         outbox: &mut Outbox,
     ) -> Result<(), Discard> {
-        if !is_answerable(origin.peer.ip(), origin.peer.port()) {
+        if origin.peer.port() == 0 || !is_unicast(origin.peer.ip()) {
             return Err(Discard::UnanswerableSource);
+        }
+        if origin.local.is_some_and(|local| !is_unicast(local)) {
+            return Err(Discard::NotUnicast);
         }
         if datagram.truncated {
             return Err(Discard::Truncated);
@@ -149,7 +154,7 @@ impl Shard {
                 self.count_received(origin, Kind::Announce);
                 let transaction_id = announce.transaction_id;
                 match self
-                    .prove(id, origin, now)?
+                    .prove(id, datagram, now)?
                     .and_then(|()| self.job(&announce, origin))
                 {
                     Ok(job) => self.route_announce(job),
@@ -158,7 +163,7 @@ impl Shard {
             }
             Request::Scrape(id, transaction_id, info_hashes) => {
                 self.count_received(origin, Kind::Scrape);
-                match self.prove(id, origin, now)? {
+                match self.prove(id, datagram, now)? {
                     Ok(()) if info_hashes.is_empty() => {
                         self.refuse(outbox, origin, transaction_id, Fault::NoInfoHash)
                     }
@@ -170,21 +175,23 @@ impl Shard {
     }
 
     /// Silence for a forged connection id, an error for one that is too old: the source of the latter
-    /// has proved that it receives what we send.
+    /// has proved that it receives what we send. It has proved so long ago, though, that nothing
+    /// larger than its datagram goes there.
     fn prove(
         &self,
         id: udp::ConnectionId,
-        origin: &Origin,
+        datagram: &Datagram<'_>,
         now: Now,
     ) -> Result<Result<(), Fault>, Discard> {
-        match self
-            .rules
-            .connection_ids
-            .check(id, origin.peer.ip(), now.unix_s)
-        {
+        let source = datagram.origin.peer.ip();
+        let error_len = udp::ERROR_HEAD_LEN + Fault::ExpiredConnectionId.text().len();
+        match self.rules.connection_ids.check(id, source, now.unix_s) {
             Verdict::Valid => Ok(Ok(())),
-            Verdict::Expired => Ok(Err(Fault::ExpiredConnectionId)),
             Verdict::Forged => Err(Discard::ForgedConnectionId),
+            Verdict::Expired if datagram.bytes.len() < error_len => {
+                Err(Discard::ExpiredConnectionId)
+            }
+            Verdict::Expired => Ok(Err(Fault::ExpiredConnectionId)),
         }
     }
 
@@ -196,7 +203,7 @@ impl Shard {
         let address = self
             .rules
             .addresses
-            .peer_address(origin.peer.ip(), origin.local)?;
+            .peer_address(origin.peer.ip(), self.asked_address(origin))?;
         let peer = peer_addr(address, announce.port);
         let state = match announce.event {
             Event::Stopped => State::Stopped,
@@ -223,6 +230,15 @@ impl Shard {
                 completed: announce.event == Event::Completed,
                 wanted: (wanted as usize).min(peers_max),
             },
+        })
+    }
+
+    /// The address of this host that a datagram was sent to: the listener's own, unless that is every
+    /// address.
+    fn asked_address(&self, origin: &Origin) -> Option<IpAddr> {
+        origin.local.or_else(|| {
+            let bound = self.rules.listeners.get(usize::from(origin.listener))?;
+            (!bound.ip().is_unspecified()).then_some(bound.ip())
         })
     }
 

@@ -42,17 +42,24 @@ impl Core {
     /// the kernel refused what it allowed at the start, and ends the tracker.
     pub fn run(mut self, stop: &AtomicBool) -> io::Result<()> {
         while !stop.load(Ordering::Relaxed) {
-            self.turn()?;
+            self.turn(stop)?;
         }
         self.net.wait(Duration::ZERO) // the last replies leave
     }
 
-    fn turn(&mut self) -> io::Result<()> {
+    fn turn(&mut self, stop: &AtomicBool) -> io::Result<()> {
         let Self { net, shard, clock } = self;
 
-        let rest = shard.about_to_sleep() || shard.has_sweeping_to_do();
-        net.wait(if rest { Duration::ZERO } else { PATIENCE })?;
-        shard.awake();
+        // Everything that a doorbell announces is looked at after the core has said that it will
+        // sleep; a ring before that would not wake it.
+        let handovers_wait = shard.about_to_sleep();
+        if handovers_wait || shard.has_sweeping_to_do() || stop.load(Ordering::Relaxed) {
+            shard.awake();
+            net.wait(Duration::ZERO)?;
+        } else {
+            net.wait(PATIENCE)?;
+            shard.awake();
+        }
         let now = clock.now();
 
         net.receive()?;
