@@ -112,10 +112,9 @@ impl Shard {
     /// Parses one datagram, checks its connection id and finds its owner. What needs no swarm is
     /// answered at once.
     pub fn admit(&mut self, datagram: &Datagram<'_>, now: Now, outbox: &mut Outbox) {
-        let origin = &datagram.origin;
-        self.counters
-            .tally(Tally::BytesReceived, datagram.bytes.len() as u64);
-        if let Err(reason) = self.try_admit(datagram, origin, now, outbox) {
+        let received = datagram.bytes.len() as u64;
+        self.counters.tally(Tally::BytesReceived, received);
+        if let Err(reason) = self.try_admit(datagram, now, outbox) {
             self.counters.add(Count::Discarded(reason), 1);
         }
     }
@@ -123,10 +122,10 @@ impl Shard {
     fn try_admit(
         &mut self,
         datagram: &Datagram<'_>,
-        origin: &Origin,
         now: Now,
         outbox: &mut Outbox,
     ) -> Result<(), Discard> {
+        let origin = &datagram.origin;
         if origin.peer.port() == 0 || !is_unicast(origin.peer.ip()) {
             return Err(Discard::UnanswerableSource);
         }
@@ -248,10 +247,15 @@ impl Shard {
             self.pend(job);
             return Ok(());
         }
-        self.counters.tally(Tally::HandedOver, 1);
+        self.hand_over(owner, Handover::Announce(job))
+    }
+
+    fn hand_over(&self, owner: usize, handover: Handover) -> Result<(), Discard> {
         self.mesh
-            .hand_over(owner, Handover::Announce(job))
-            .map_err(|Full| Discard::HandoverFull)
+            .hand_over(owner, handover)
+            .map_err(|Full| Discard::HandoverFull)?;
+        self.counters.tally(Tally::HandedOver, 1);
+        Ok(())
     }
 
     /// Answers a scrape whose torrents all belong here; sends any other on its way.
@@ -295,12 +299,7 @@ impl Shard {
         scrape.fill(|info_hash| self.owns(info_hash).then(|| row(&self.swarms, info_hash)));
         if let Some(next) = scrape.next() {
             let owner = self.rules.steering.core_of(next);
-            self.counters.tally(Tally::HandedOver, 1);
-            let handover = Handover::Scrape(scrape);
-            return self
-                .mesh
-                .hand_over(owner, handover)
-                .map_err(|Full| Discard::HandoverFull);
+            return self.hand_over(owner, Handover::Scrape(scrape));
         }
         let answered = scrape.origin().map_or(Ok(()), |origin| {
             let count = Count::Answered(family(&origin), Kind::Scrape);
