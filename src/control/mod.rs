@@ -7,11 +7,18 @@ use std::process;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use crate::boot::Tracker;
+use crate::limits::CORES_MAX;
+
+/// Events that may wait for the control thread: the end of every core, and some signals.
+const EVENTS_MAX: usize = CORES_MAX + 64;
+
+/// How long a panic may take to be logged before the process ends without.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What the control thread learns.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,7 +43,7 @@ impl Signals {
     /// From now on signals arrive as events instead of ending the process.
     pub fn catch() -> io::Result<Self> {
         let mut caught = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP])?;
-        let (sender, receiver) = unbounded();
+        let (sender, receiver) = bounded(EVENTS_MAX);
         let events = sender.clone();
         thread::Builder::new()
             .name("signals".to_owned())
@@ -54,8 +61,9 @@ impl Signals {
                         SIGHUP => Event::Reload,
                         _ => Event::Report,
                     };
-                    // The receiver is gone only when the process is about to end.
-                    let _ = events.send(event);
+                    // Full only while the log holds everything up, and then one more report is not
+                    // missed; gone only when the process is about to end.
+                    let _ = events.try_send(event);
                 }
             })?;
         Ok(Self { sender, receiver })
@@ -126,6 +134,11 @@ fn report(tracker: &Tracker) {
 /// has lost a core would go on answering for only some torrents.
 pub fn exit_on_panic() {
     panic::set_hook(Box::new(|panic| {
+        // A log that nobody reads must not keep a broken tracker alive.
+        thread::spawn(|| {
+            thread::sleep(LAST_WORDS);
+            process::exit(1);
+        });
         let thread = thread::current();
         let name = thread.name().unwrap_or("unnamed").to_owned();
         error!("this is a defect in shoal: thread {name} panicked: {panic}");
