@@ -43,3 +43,4 @@ pub mod counters;
 pub mod limits;
 pub mod prefetch;
 pub mod privileges;
+pub mod store;

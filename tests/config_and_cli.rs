@@ -186,7 +186,7 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
             "9: [[udp]] listen must be an IP address with a port, such as \"0.0.0.0:6969\" or \
              \"[::]:6969\", not \"localhost:6969\"",
             "10: [http] is not a known section; there are [workers], [[udp]], [announce], \
-             [scrape], [swarm], [access] and [log]",
+             [scrape], [swarm], [access], [store] and [log]",
         ]
     );
 }
@@ -213,7 +213,7 @@ fn keys_that_are_only_planned_are_unknown() {
     let sentence = &mistakes_in("[announce]\nmin_interval = 1500\n")[0];
     assert!(sentence.starts_with("2: [announce] min_interval is not a known key"));
     assert!(mistakes_in("[[http]]\n")[0].starts_with("1: [http] is not a known section"));
-    assert!(mistakes_in("[store]\n")[0].starts_with("1: [store] is not a known section"));
+    assert!(mistakes_in("[control]\n")[0].starts_with("1: [control] is not a known section"));
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn quiet_port(number: u16) -> u16 {
 
 fn shoal_run(overrides: &[&str]) -> Command {
     let mut command = shoal();
-    command.arg("run");
+    command.args(["run", "--set", "store.path="]);
     for text in overrides {
         command.args(["--set", text]);
     }
@@ -133,6 +133,41 @@ fn a_tracker_starts_again_on_its_port_the_moment_it_was_stopped_or_killed() {
             tracker = TrackerProcess::start(&[&listen, "workers.count=2", backend]);
         }
     }
+}
+
+#[test]
+fn a_connection_id_outlives_a_restart_and_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("store.path={}", folder.path().join("data").display());
+    let listen = format!("udp.listen=127.0.0.1:{}", quiet_port(4));
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut scrape = Vec::new();
+    for signal in [Signal::SIGTERM, Signal::SIGKILL, Signal::SIGTERM] {
+        let mut tracker = TrackerProcess::start(&[&listen, &store, "workers.count=2"]);
+        client.connect(tracker.address()).unwrap();
+        let mut reply = [0; 64];
+        if scrape.is_empty() {
+            client.send(CONNECT).unwrap();
+            client.recv(&mut reply).unwrap();
+            scrape = [&reply[8..16], &[0, 0, 0, 2, 0, 0, 0, 9], &[7; 20]].concat();
+        }
+        client.send(&scrape).unwrap();
+        assert_eq!(client.recv(&mut reply).unwrap(), 20, "the id is still good");
+        tracker.signal(signal);
+        tracker.wait();
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_written_is_a_warning_and_the_tracker_serves() {
+    let mut tracker = TrackerProcess::start(&[ANY_PORT, "store.path=/proc/no-such-folder"]);
+    connect(&tracker);
+    let line = tracker.wait_for_log("connection ids will not survive", PATIENCE);
+    assert!(
+        line.contains("/proc/no-such-folder/connection-id.key"),
+        "{line}"
+    );
 }
 
 #[test]

@@ -2,12 +2,16 @@
 //! are drawn anew with every start.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use log::warn;
 
 use crate::config::Config;
 use crate::gate::address_policy::AddressPolicy;
 use crate::gate::connection_id::ConnectionIds;
 use crate::net::steering::Steering;
 use crate::shard::Rules;
+use crate::store;
 use crate::swarm;
 
 /// The rules by which every core answers.
@@ -16,11 +20,12 @@ pub(super) fn rules(
     listeners: &[SocketAddr],
     steering: Steering,
 ) -> Result<Rules, String> {
-    let mut key = [0; 16];
-    fill_with_secret(&mut key)?;
     let external = &config.announce.external_ip;
     Ok(Rules {
-        connection_ids: ConnectionIds::new(key, config.access.connection_id_lifetime),
+        connection_ids: ConnectionIds::new(
+            connection_id_key(config)?,
+            config.access.connection_id_lifetime,
+        ),
         addresses: AddressPolicy {
             allow_private: config.announce.allow_private_peers,
             ignored: config.announce.ignore_ip.clone(),
@@ -42,6 +47,21 @@ pub(super) fn rules(
         scrape_hashes_max: config.scrape.max_hashes,
         prefetch: config.workers.prefetch,
     })
+}
+
+/// The key of this install, or one for this start alone when none can be kept: the tracker works all
+/// the same.
+fn connection_id_key(config: &Config) -> Result<[u8; store::KEY_LEN], String> {
+    let mut fresh = [0; store::KEY_LEN];
+    fill_with_secret(&mut fresh)?;
+    if config.store.path.is_empty() {
+        return Ok(fresh);
+    }
+    let kept = store::connection_id_key(Path::new(&config.store.path), fresh);
+    Ok(kept.unwrap_or_else(|sentence| {
+        warn!("{sentence}; connection ids will not survive a restart");
+        fresh
+    }))
 }
 
 /// What the swarms of one of `cores` cores are told.

@@ -61,6 +61,8 @@ pub struct Config {
     pub swarm: Swarm,
     /// `[access]`
     pub access: Access,
+    /// `[store]`
+    pub store: Store,
     /// `[log]`
     pub log: Log,
 }
@@ -155,6 +157,13 @@ pub struct Access {
     pub connection_id_lifetime: u32,
 }
 
+/// `[store]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Store {
+    /// Folder of what survives a restart; empty = nothing does.
+    pub path: String,
+}
+
 /// `[log]`
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Log {
@@ -180,6 +189,7 @@ impl Default for Config {
             scrape: Scrape::default(),
             swarm: Swarm::default(),
             access: Access::default(),
+            store: Store::default(),
             log: Log::default(),
         }
     }
@@ -248,6 +258,14 @@ impl Default for Access {
     fn default() -> Self {
         Self {
             connection_id_lifetime: 900,
+        }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            path: "shoal-data".to_owned(),
         }
     }
 }

@@ -93,6 +93,13 @@ pub(super) static SECTIONS: &[Section] = &[
         keys: ACCESS,
     },
     Section {
+        name: "store",
+        doc: "What survives a restart: the key of the connection ids, so that those that clients hold\n\
+              stay good.",
+        shape: Shape::Table,
+        keys: STORE,
+    },
+    Section {
         name: "log",
         doc: "What is written to standard error.",
         shape: Shape::Table,
@@ -326,6 +333,17 @@ const ACCESS: &[Key] = &[Key::whole(
     (60, 7200),
     |config| config.access.connection_id_lifetime.into(),
     |config, seconds| config.access.connection_id_lifetime = seconds as u32,
+)];
+
+const STORE: &[Key] = &[Key::text(
+    "path",
+    "Folder, made when it is missing; a relative one begins at the current folder. Empty =\n\
+     keep nothing.",
+    "a path of at most 4096 bytes without NUL",
+    |config, _| config.store.path.clone(),
+    |config, _, path| {
+        (path.len() <= 4096 && !path.contains('\0')).then(|| config.store.path = path.into())
+    },
 )];
 
 const LOG: &[Key] = &[

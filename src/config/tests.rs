@@ -113,6 +113,10 @@ fn random_config(rng: &mut fastrand::Rng) -> Config {
         access: Access {
             connection_id_lifetime: rng.u32(60..=7200),
         },
+        store: Store {
+            path: ["", "shoal-data", "/var/lib/\"shoal\"", "a b\t\u{e9}"][rng.usize(0..4)]
+                .to_owned(),
+        },
         log: Log {
             level: [LevelFilter::Off, LevelFilter::Warn, LevelFilter::Trace][rng.usize(0..3)],
             stats_interval: rng.u32(0..=86_400),

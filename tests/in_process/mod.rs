@@ -37,6 +37,7 @@ pub fn config() -> Config {
         ..Config::default()
     };
     config.workers.count = 1;
+    config.store.path = String::new();
     config.workers.receive_buffer = 1 << 20;
     config
 }
