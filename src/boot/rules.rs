@@ -1,5 +1,5 @@
-//! The configuration becomes the rules and settings that every core gets a copy of, and the secrets that
-//! are drawn anew with every start.
+//! The configuration becomes the rules and settings that every core gets a copy of. Secrets are drawn
+//! anew with every start, but for the key that the store keeps.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;

@@ -9,13 +9,13 @@ use crate::limits::{
     RECEIVE_SLOT_LEN, RECEIVE_SLOTS, REPLY_LEN_MAX, SEND_SLOTS, TURN_DATAGRAMS_MAX,
 };
 
-/// Bytes of a reply slot: a reply, and a little more, because peers are copied eight bytes at a
-/// time and the last copy may write past the reply's end.
-const REPLY_SLOT_LEN: usize = REPLY_LEN_MAX + 48;
+/// Bytes of a reply slot: a reply, rounded up so that no two replies share a cache line.
+const REPLY_SLOT_LEN: usize = REPLY_LEN_MAX.next_multiple_of(64);
 
 /// The datagrams of one turn, in slots that a backend fills.
 ///
-/// A slot belongs to the kernel until it is filled, and again from `clear` on; bytes are only lent out in between.
+/// A slot belongs to the kernel until it is filled, and again from `clear` on; bytes are only lent
+/// out in between.
 pub struct Inbox {
     slots: Pages,
     filled: Vec<Filled>,
@@ -67,16 +67,7 @@ impl Inbox {
 
     /// Where the kernel may write slot `slot`.
     pub(super) fn slot_ptr(&self, slot: u16) -> *mut u8 {
-        assert!(
-            usize::from(slot) < RECEIVE_SLOTS,
-            "the kernel names only slots that it was given"
-        );
-        // SAFETY: the offset is inside the mapping, by the assertion.
-        unsafe {
-            self.slots
-                .as_ptr()
-                .add(usize::from(slot) * RECEIVE_SLOT_LEN)
-        }
+        slot_ptr(&self.slots, slot)
     }
 
     /// The bytes of a slot that the kernel has filled and given back.
@@ -106,10 +97,22 @@ impl Inbox {
         });
     }
 
-    /// Forgets the datagrams and names the slots that are free again.
-    pub(super) fn clear(&mut self) -> impl Iterator<Item = u16> + '_ {
-        self.filled.drain(..).map(|filled| filled.slot)
+    /// Forgets the datagrams and names the slots that are free again, and where each may be written.
+    pub(super) fn clear(&mut self) -> impl Iterator<Item = (u16, *mut u8)> + '_ {
+        let Self { slots, filled } = self;
+        filled
+            .drain(..)
+            .map(|filled| (filled.slot, slot_ptr(slots, filled.slot)))
     }
+}
+
+fn slot_ptr(slots: &Pages, slot: u16) -> *mut u8 {
+    assert!(
+        usize::from(slot) < RECEIVE_SLOTS,
+        "the kernel names only slots that it was given"
+    );
+    // SAFETY: the offset is inside the mapping, by the assertion.
+    unsafe { slots.as_ptr().add(usize::from(slot) * RECEIVE_SLOT_LEN) }
 }
 
 /// The replies of one turn.
@@ -141,8 +144,8 @@ impl Outbox {
     }
 
     /// Answers `origin` with what `write` puts into the slot; `write` returns the reply's length, and
-    /// so does this. The slot holds [`REPLY_LEN_MAX`] bytes and some slack. When the outbox is full,
-    /// nothing is written and there is no length.
+    /// so does this. The slot holds [`REPLY_LEN_MAX`] bytes. When the outbox is full, nothing is
+    /// written and there is no length.
     pub fn reply(
         &mut self,
         origin: &Origin,
@@ -150,11 +153,11 @@ impl Outbox {
     ) -> Option<usize> {
         let head = self.heads.get_mut(self.len)?;
         // SAFETY: slot `len` lies inside the mapping, and `&mut self` means that nobody else has a
-        // reference to it: the kernel is done with the outbox when `send` has returned and the next
-        // wait has begun, before which no turn writes.
+        // reference to it: the kernel is done with what was sent when the wait after it has
+        // returned, before which no turn writes.
         let slot = unsafe {
             let start = self.bytes.as_ptr().add(self.len * REPLY_SLOT_LEN);
-            std::slice::from_raw_parts_mut(start, REPLY_SLOT_LEN)
+            std::slice::from_raw_parts_mut(start, REPLY_LEN_MAX)
         };
         let len = write(slot);
         assert!(len <= REPLY_LEN_MAX, "a reply fits one unfragmented packet");

@@ -35,11 +35,6 @@ impl Pages {
     pub(super) fn as_ptr(&self) -> *mut u8 {
         self.start.as_ptr()
     }
-
-    /// Bytes that were asked for.
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
 }
 
 impl Drop for Pages {

@@ -158,10 +158,9 @@ impl Mmsg {
             let control = &arrival.control.0[..head.msg_hdr.msg_controllen];
             // A datagram without a sender cannot come from these sockets; were one to come, it is
             // kept as unanswerable, because the slots are filled in order.
-            let nobody = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
             let origin = Origin {
                 listener: listener as u8,
-                peer: read_name(name).unwrap_or(nobody),
+                peer: read_name(name).unwrap_or(Origin::NOBODY.peer),
                 local: read_local(control),
             };
             let truncated = head.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;

@@ -25,7 +25,7 @@ pub mod socket;
 pub mod steering;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +46,15 @@ pub struct Origin {
     pub peer: SocketAddr,
     /// The address of this host it was sent to, where the listener is bound to every address.
     pub local: Option<IpAddr>,
+}
+
+impl Origin {
+    /// From no address at all: what stands where no datagram has come from yet.
+    pub const NOBODY: Self = Self {
+        listener: 0,
+        peer: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+        local: None,
+    };
 }
 
 /// The two ways of talking to the kernel.

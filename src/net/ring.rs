@@ -158,12 +158,7 @@ impl Ring {
     }
 
     fn give_back(&mut self, inbox: &mut Inbox) {
-        // Taken first: `clear` holds the inbox.
-        let start = inbox.slot_ptr(0);
-        for slot in inbox.clear() {
-            // SAFETY: the kernel filled this slot, so its number is below RECEIVE_SLOTS and its place
-            // inside the mapping that begins at `start`.
-            let at = unsafe { start.add(usize::from(slot) * RECEIVE_SLOT_LEN) };
+        for (slot, at) in inbox.clear() {
             self.slots.lend(slot, at);
         }
         self.slots.publish();
@@ -274,13 +269,13 @@ impl Drop for Ring {
     /// Lets go of the sockets before the ring is closed. The kernel takes a closed ring apart in its
     /// own time, and until then a tracker that is started anew would find its port taken.
     fn drop(&mut self) {
+        let timespec = Timespec::from(CANCEL_PATIENCE);
         // On an error the kernel cleans up as it would have without us, only later.
         let _ = self
             .uring
             .submitter()
-            .register_sync_cancel(None, CancelBuilder::any());
+            .register_sync_cancel(Some(timespec), CancelBuilder::any());
         let mut armed = self.sockets.len() + 1;
-        let timespec = Timespec::from(CANCEL_PATIENCE);
         while armed > 0 {
             let args = SubmitArgs::new().timespec(&timespec);
             if self.uring.submitter().submit_with_args(1, &args).is_err() {
@@ -304,7 +299,6 @@ struct SlotRing {
 impl SlotRing {
     fn new(uring: &IoUring) -> io::Result<Self> {
         let pages = Pages::new(RECEIVE_SLOTS * size_of::<BufRingEntry>())?;
-        debug_assert!(pages.len().is_multiple_of(size_of::<BufRingEntry>()));
         // SAFETY: the pages are page-aligned, hold RECEIVE_SLOTS entries, and stay mapped until after
         // the ring is closed: `Ring` declares the ring before them.
         unsafe {

@@ -301,11 +301,10 @@ impl Shard {
             let owner = self.rules.steering.core_of(next);
             return self.hand_over(owner, Handover::Scrape(scrape));
         }
-        let answered = scrape.origin().map_or(Ok(()), |origin| {
-            let count = Count::Answered(family(&origin), Kind::Scrape);
-            self.reply(outbox, &origin, count, |out| {
-                write_scrape(out, scrape.transaction_id(), scrape.rows().iter().copied())
-            })
+        let origin = scrape.origin();
+        let count = Count::Answered(family(&origin), Kind::Scrape);
+        let answered = self.reply(outbox, &origin, count, |out| {
+            write_scrape(out, scrape.transaction_id(), scrape.rows().iter().copied())
         });
         self.mesh.finish(scrape);
         answered

@@ -110,7 +110,7 @@ impl Mesh {
         hashes_max: usize,
     ) -> Result<Box<TravellingScrape>, Full> {
         let mut scrape = self.spare.pop().ok_or(Full)?;
-        scrape.origin = Some(origin);
+        scrape.origin = origin;
         scrape.transaction_id = transaction_id;
         scrape.filled = 0;
         scrape.len = info_hashes.len().min(hashes_max);
@@ -144,7 +144,7 @@ impl Mesh {
 
 /// A scrape whose torrents belong to several cores.
 pub struct TravellingScrape {
-    origin: Option<Origin>,
+    origin: Origin,
     transaction_id: TransactionId,
     len: usize,
     /// One bit a row.
@@ -158,7 +158,7 @@ const _: () = assert!(SCRAPE_HASHES_MAX <= u128::BITS as usize);
 impl TravellingScrape {
     fn empty() -> Self {
         Self {
-            origin: None,
+            origin: Origin::NOBODY,
             transaction_id: TransactionId(0),
             len: 0,
             filled: 0,
@@ -184,7 +184,7 @@ impl TravellingScrape {
     }
 
     /// Who asked.
-    pub fn origin(&self) -> Option<Origin> {
+    pub fn origin(&self) -> Origin {
         self.origin
     }
 
