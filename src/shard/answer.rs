@@ -14,11 +14,10 @@ use crate::limits::{
 use crate::net::steering::Steering;
 use crate::net::{Datagram, Origin, Outbox};
 use crate::swarm::{Likely, PeerAddr, PeerAnnounce, State, Swarms};
-use crate::wire::InfoHash;
 use crate::wire::udp::{
-    self, ANNOUNCE_REPLY_HEAD_LEN, Announce, Event, InfoHashes, NumWant, Request, ScrapeRow,
-    TransactionId,
+    self, ANNOUNCE_REPLY_HEAD_LEN, Announce, InfoHashes, Request, ScrapeRow, TransactionId,
 };
+use crate::wire::{Event, InfoHash, NumWant};
 
 /// Entries that one turn sweeps at most: some microseconds of work.
 const SWEEP_BUDGET: usize = 512;

@@ -40,3 +40,29 @@ impl PeerId {
     /// Bytes of a peer id.
     pub const LEN: usize = 20;
 }
+
+/// What happened to a client since its last announce.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Event {
+    /// Nothing: the regular announce. What no client is known to send is read as this.
+    #[default]
+    None,
+    /// It has the whole torrent now.
+    Completed,
+    /// It begins.
+    Started,
+    /// It leaves the swarm.
+    Stopped,
+    /// A partial seed (BEP 21): it has all that it wants but not all there is. libtorrent sends
+    /// this over UDP as event 4, which BEP 15 does not list.
+    Paused,
+}
+
+/// How many peers a client asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NumWant {
+    /// None was named, or a negative number: as many as the tracker likes.
+    Default,
+    /// At most so many; 0 means none.
+    AtMost(u32),
+}

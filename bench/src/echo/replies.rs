@@ -2,8 +2,9 @@
 //! id and the length to change.
 
 use shoal::limits::SCRAPE_HASHES_MAX;
+use shoal::wire::NumWant;
 use shoal::wire::udp::{
-    ANNOUNCE_REPLY_HEAD_LEN, ConnectionId, NumWant, PEER_V4_LEN, PEER_V6_LEN, Request,
+    ANNOUNCE_REPLY_HEAD_LEN, ConnectionId, PEER_V4_LEN, PEER_V6_LEN, Request,
     SCRAPE_REPLY_HEAD_LEN, SCRAPE_ROW_LEN, TransactionId, parse, write_announce_head,
     write_connect, write_scrape_head,
 };

@@ -1,8 +1,8 @@
 //! The torrents and peers that the generator plays. Nothing is kept of them: every field follows
 //! from the numbers of torrent and peer and the seed, so a later run plays the same crowd again.
 
-use shoal::wire::udp::{Event, NumWant, ask};
-use shoal::wire::{InfoHash, PeerId};
+use shoal::wire::udp::ask;
+use shoal::wire::{Event, InfoHash, NumWant, PeerId};
 
 /// Bytes that a leecher says it still misses.
 const LEFT: u64 = 1 << 30;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shoal::wire::udp::Event;
+use shoal::wire::Event;
 
 use super::crowd::Member;
 use super::generator::{BATCH, Generator};

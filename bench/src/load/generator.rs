@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use fastrand::Rng;
 use shoal::limits::SCRAPE_HASHES_MAX;
-use shoal::wire::InfoHash;
-use shoal::wire::udp::{ConnectionId, Event, NumWant, TransactionId};
+use shoal::wire::udp::{ConnectionId, TransactionId};
+use shoal::wire::{Event, InfoHash, NumWant};
 
 use super::check::{self, Expected, Fault, Reply};
 use super::crowd::{Crowd, Member};

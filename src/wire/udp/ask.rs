@@ -2,10 +2,9 @@
 //! a tracker. Every function returns how many bytes it wrote and panics when the buffer is shorter.
 
 use super::{
-    ANNOUNCE_LEN, CONNECT_LEN, ConnectionId, Event, NumWant, PROTOCOL_ID, SCRAPE_HEAD_LEN,
-    TransactionId, action,
+    ANNOUNCE_LEN, CONNECT_LEN, ConnectionId, PROTOCOL_ID, SCRAPE_HEAD_LEN, TransactionId, action,
 };
-use crate::wire::{InfoHash, PeerId};
+use crate::wire::{Event, InfoHash, NumWant, PeerId};
 
 /// Kind of the option that carries path and query (BEP 41), and the most bytes of one piece.
 const URL_DATA: u8 = 2;

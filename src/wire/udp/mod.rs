@@ -25,8 +25,7 @@ pub use reply::{
     write_scrape_row,
 };
 pub use request::{
-    ANNOUNCE_LEN, Announce, CONNECT_LEN, Event, InfoHashes, NumWant, Request, SCRAPE_HEAD_LEN,
-    Silence, parse,
+    ANNOUNCE_LEN, Announce, CONNECT_LEN, InfoHashes, Request, SCRAPE_HEAD_LEN, Silence, parse,
 };
 
 /// The number that every connect request begins with.

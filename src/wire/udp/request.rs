@@ -3,7 +3,7 @@
 
 use super::options::UrlData;
 use super::{ConnectionId, PROTOCOL_ID, TransactionId, action};
-use crate::wire::{InfoHash, PeerId};
+use crate::wire::{Event, InfoHash, NumWant, PeerId};
 
 /// Bytes of a connect request; longer ones are answered too.
 pub const CONNECT_LEN: usize = 16;
@@ -69,23 +69,6 @@ impl Announce<'_> {
     }
 }
 
-/// What happened to a client since its last announce.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Event {
-    /// Nothing: the regular announce. Values above 4 are read as this.
-    #[default]
-    None,
-    /// It has the whole torrent now.
-    Completed,
-    /// It begins.
-    Started,
-    /// It leaves the swarm.
-    Stopped,
-    /// A partial seed (BEP 21): it has all that it wants but not all there is. libtorrent sends
-    /// this over UDP as event 4, which BEP 15 does not list.
-    Paused,
-}
-
 impl From<u32> for Event {
     fn from(number: u32) -> Self {
         match number {
@@ -96,15 +79,6 @@ impl From<u32> for Event {
             _ => Self::None,
         }
     }
-}
-
-/// How many peers a client asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NumWant {
-    /// -1, or any other negative number: as many as the tracker likes.
-    Default,
-    /// At most so many; 0 means none.
-    AtMost(u32),
 }
 
 impl From<i32> for NumWant {
