@@ -29,6 +29,7 @@
 //! what a datagram costs.
 
 pub mod gate;
+pub mod http;
 pub mod net;
 pub mod shard;
 pub mod swarm;

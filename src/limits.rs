@@ -42,6 +42,21 @@ pub const SCRAPE_HASHES_MAX: usize = 74;
 /// again, and a queue that is this full would only add delay.
 pub const HANDOVER_QUEUE_LEN: usize = 4096;
 
+/// Requests of one HTTP thread that may wait for an answer at one time. What comes beyond waits in its
+/// connection.
+pub const ASKS_MAX: usize = 2048;
+
+/// Most peers in an HTTP reply, both families together: as many as UDP carries, so that nobody gains by
+/// the other protocol.
+pub const HTTP_PEERS_MAX: usize = REPLY_PEERS_V4_MAX;
+
+/// Bytes of the longest request head that is read. A scrape of [`SCRAPE_HASHES_MAX`] info-hashes with
+/// every byte escaped has 5.3 KB.
+pub const HEAD_LEN_MAX: usize = 8192;
+
+/// Most HTTP threads.
+pub const HTTP_THREADS_MAX: usize = CORES_MAX;
+
 /// Scrapes over several shards that may be on their way between cores at one time.
 pub const TRAVELLING_SCRAPES_MAX: usize = 256;
 
@@ -51,7 +66,7 @@ pub const URL_DATA_LEN_MAX: usize = 1024;
 /// Most cores: the steering program multiplies a 16-bit hash by this number in 32 bits.
 pub const CORES_MAX: usize = 1024;
 
-/// Most `[[udp]]` listeners.
+/// Most `[[udp]]` listeners, and most `[[http]]` listeners.
 pub const LISTENERS_MAX: usize = 64;
 
 const _: () = assert!(RECEIVE_SLOTS.is_power_of_two() && TURN_DATAGRAMS_MAX < RECEIVE_SLOTS);

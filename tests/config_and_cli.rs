@@ -1,102 +1,15 @@
 //! The program as a person meets it: what it prints, where, and with which exit code.
 
+mod program;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
+use std::process::Stdio;
 
-/// The program with `arguments`, in an environment that says nothing to it.
-fn shoal(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
-    command.args(arguments).stdin(Stdio::null());
-    for (name, _) in std::env::vars_os() {
-        if name.as_bytes().starts_with(b"SHOAL_") {
-            command.env_remove(name);
-        }
-    }
-    command
-}
-
-/// What a run of the program left behind.
-#[derive(Debug)]
-struct Outcome {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-fn outcome(command: &mut Command) -> Outcome {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().expect("the program starts");
-    Outcome {
-        code: status.code(),
-        stdout: String::from_utf8(stdout).expect("standard output is text"),
-        stderr: String::from_utf8(stderr).expect("standard error is text"),
-    }
-}
-
-/// The lines of standard error, after a look at the exit code.
-fn refused(command: &mut Command) -> Vec<String> {
-    let outcome = outcome(command);
-    assert_eq!(outcome.code, Some(1), "{outcome:?}");
-    assert_eq!(outcome.stdout, "", "{outcome:?}");
-    outcome.stderr.lines().map(str::to_owned).collect()
-}
-
-/// Standard output, after a look at the exit code.
-fn accepted(command: &mut Command) -> String {
-    let outcome = outcome(command);
-    assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    assert_eq!(outcome.stderr, "", "{outcome:?}");
-    outcome.stdout
-}
-
-/// Whether a printed configuration has this line.
-fn has_line(page: &str, line: &str) -> bool {
-    page.lines().any(|printed| printed == line)
-}
-
-/// A file that goes away with the test.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn with(content: impl AsRef<[u8]>) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("config-{}-{number}.toml", std::process::id());
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::write(&path, content).expect("the scratch directory takes a file");
-        Self(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0
-            .to_str()
-            .expect("the scratch directory has a plain name")
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-/// The sentences about a file with this `content`, without the path before the line.
-fn mistakes_in(content: &str) -> Vec<String> {
-    let file = Scratch::with(content);
-    let start = format!("{}:", file.path());
-    refused(&mut shoal(&["config", "check", "--config", file.path()]))
-        .iter()
-        .map(|line| line.strip_prefix(&start).expect(line).to_owned())
-        .collect()
-}
+use program::{Scratch, accepted, has_line, mistakes_in, outcome, refused, shoal};
 
 #[test]
 fn the_example_file_is_exactly_what_the_defaults_print() {
@@ -147,6 +60,7 @@ fn what_print_writes_can_be_given_back() {
         "--set=announce.peer_timeout=5000",
         "--set=announce.ignore_ip=192.0.2.1,2001:db8::/32",
         "--set=udp.listen=127.0.0.1:0,[::1]:7000",
+        "--set=http.listen=[::1]:7000,unix:/run/shoal/http.sock",
         "--set=swarm.memory_budget=3 GiB",
     ];
     let page = accepted(&mut shoal(&settings));
@@ -157,6 +71,7 @@ fn what_print_writes_can_be_given_back() {
         r#"ignore_ip = ["192.0.2.1/32", "2001:db8::/32"]"#
     ));
     assert!(has_line(&page, r#"memory_budget = "3 GiB""#));
+    assert!(has_line(&page, r#"listen = "unix:/run/shoal/http.sock""#));
     let file = Scratch::with(&page);
     let again = accepted(&mut shoal(&["config", "print", "--config", file.path()]));
     assert_eq!(page, again);
@@ -175,7 +90,8 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
              numwant = 201\n\
              [[udp]]\n\
              listen = \"localhost:6969\"\n\
-             [http]\n"
+             [http]\n\
+             [web]\n"
         ),
         [
             "1: [anounce] is not a known section; did you mean [announce]?",
@@ -185,8 +101,9 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
             "7: [announce] numwant must be a whole number from 0 to 200, not 201",
             "9: [[udp]] listen must be an IP address with a port, such as \"0.0.0.0:6969\" or \
              \"[::]:6969\", not \"localhost:6969\"",
-            "10: [http] is not a known section; there are [workers], [[udp]], [announce], \
-             [scrape], [swarm], [access], [store] and [log]",
+            "10: http must be written as [[http]], not as [http]",
+            "11: [web] is not a known section; there are [workers], [[udp]], [[http]], \
+             [connections], [announce], [scrape], [swarm], [access], [store] and [log]",
         ]
     );
 }
@@ -210,9 +127,8 @@ fn mistakes_of_file_environment_and_command_line_are_told_together() {
 
 #[test]
 fn keys_that_are_only_planned_are_unknown() {
-    let sentence = &mistakes_in("[announce]\nmin_interval = 1500\n")[0];
-    assert!(sentence.starts_with("2: [announce] min_interval is not a known key"));
-    assert!(mistakes_in("[[http]]\n")[0].starts_with("1: [http] is not a known section"));
+    let sentence = &mistakes_in("[store]\nkeep_peers = true\n")[0];
+    assert!(sentence.starts_with("2: [store] keep_peers is not a known key"));
     assert!(mistakes_in("[control]\n")[0].starts_with("1: [control] is not a known section"));
 }
 
@@ -301,8 +217,17 @@ fn a_value_of_the_wrong_type_is_refused_for_every_key() {
         } else if let Some((key, _)) = line.trim_start_matches('#').split_once(" = ")
             && !key.starts_with(' ')
         {
+            // A row without an address would be a second mistake.
+            let address = match (section, key) {
+                (_, "listen") => "",
+                ("[[udp]]" | "[[http]]", _) => "listen = \"[::1]:1\"\n",
+                _ => "",
+            };
             for value in ["{ a = 1 }", "1979-05-27T07:32:00Z", "[[1]]", "-5"] {
-                let sentences = mistakes_in(&format!("{section}\n{key} = {value}\n"));
+                if value.starts_with('{') && ["tls", "proxy"].contains(&key) {
+                    continue;
+                }
+                let sentences = mistakes_in(&format!("{section}\n{key} = {value}\n{address}"));
                 assert_eq!(sentences.len(), 1, "{section} {key} {value}: {sentences:?}");
                 let start = format!("2: {section} {key} must be ");
                 assert!(sentences[0].starts_with(&start), "{sentences:?}");
@@ -310,7 +235,7 @@ fn a_value_of_the_wrong_type_is_refused_for_every_key() {
             keys += 1;
         }
     }
-    assert!(keys >= 22, "{keys} keys found");
+    assert!(keys >= 40, "{keys} keys found");
 }
 
 #[test]
@@ -390,7 +315,8 @@ fn variables_need_no_quotes_and_lists_have_commas() {
             .env("SHOAL_ANNOUNCE__EXTERNAL_IP", "203.0.113.7, 2001:db8::7")
             .env("SHOAL_ANNOUNCE__IGNORE_IP", "")
             .env("SHOAL_LOG__LEVEL", "\"warn\"")
-            .env("SHOAL_UDP__LISTEN", "127.0.0.1:7000,[::1]:7000"),
+            .env("SHOAL_UDP__LISTEN", "127.0.0.1:7000,[::1]:7000")
+            .env("SHOAL_HTTP__LISTEN", "127.0.0.1:80,unix:/run/a.sock"),
     );
     for line in [
         r#"backend = "mmsg""#,
@@ -401,6 +327,8 @@ fn variables_need_no_quotes_and_lists_have_commas() {
         r#"level = "warn""#,
         r#"listen = "127.0.0.1:7000""#,
         r#"listen = "[::1]:7000""#,
+        r#"listen = "127.0.0.1:80""#,
+        r#"listen = "unix:/run/a.sock""#,
     ] {
         assert!(has_line(&page, line), "{line}\n{page}");
     }
@@ -411,6 +339,7 @@ fn variables_need_no_quotes_and_lists_have_commas() {
 fn a_listener_of_the_environment_replaces_those_of_the_file() {
     let file = Scratch::with("[[udp]]\nlisten = \"127.0.0.1:1\"\n");
     let mut command = shoal(&["config", "print", "--config", file.path()]);
+    command.env("SHOAL_HTTP__LISTEN", "");
     command.env("SHOAL_UDP__LISTEN", "127.0.0.1:2");
     let page = accepted(&mut command);
     assert_eq!(page.matches("\nlisten = ").count(), 1);
@@ -423,11 +352,76 @@ fn a_listener_of_the_environment_replaces_those_of_the_file() {
           remove one of them"
         ]
     );
-    command.env("SHOAL_UDP__LISTEN", "");
+}
+
+#[test]
+fn an_empty_list_of_listeners_is_none_of_that_kind_and_is_printed_so() {
+    let mut command = shoal(&["config", "print", "--set", "udp.listen="]);
+    let page = accepted(&mut command);
+    assert!(has_line(&page, "udp = []") && has_line(&page, "[[http]]"));
+    assert!(!has_line(&page, "[[udp]]"));
+    let file = Scratch::with(&page);
+    let again = accepted(&mut shoal(&["config", "print", "--config", file.path()]));
+    assert_eq!(page, again);
+    command.env("SHOAL_HTTP__LISTEN", "");
     assert_eq!(
         refused(&mut command),
-        ["SHOAL_UDP__LISTEN: [[udp]] must be given from 1 to 64 times, not 0"]
+        [
+            "--set udp.listen: there is nothing to listen on, because [[http]] is empty too \
+          (SHOAL_HTTP__LISTEN); give one of [[udp]] and [[http]] a listener"
+        ]
     );
+}
+
+#[test]
+fn an_http_listener_is_printed_with_its_tables_on_one_line_each() {
+    let file = Scratch::with(
+        "[[http]]\n\
+         listen = \"0.0.0.0:443\"\n\
+         redirect_to = \"https://tracker.example.org/\"\n\
+         [http.tls]\n\
+         certificate = \"fullchain.pem\"\n\
+         private_key = \"key.pem\"\n\
+         [[http]]\n\
+         listen = \"unix:/run/shoal/http.sock\"\n\
+         proxy_protocol = true\n\
+         proxy = { trusted = [\"192.0.2.1\"] }\n",
+    );
+    let page = accepted(&mut shoal(&["config", "print", "--config", file.path()]));
+    for line in [
+        r#"listen = "0.0.0.0:443""#,
+        r#"redirect_to = "https://tracker.example.org""#,
+        r#"tls = { certificate = "fullchain.pem", private_key = "key.pem" }"#,
+        r#"#proxy = { header = "X-Forwarded-For", trusted = ["127.0.0.0/8", "::1/128"] }"#,
+        r#"listen = "unix:/run/shoal/http.sock""#,
+        "proxy_protocol = true",
+        r#"proxy = { trusted = ["192.0.2.1/32"] }"#,
+    ] {
+        assert!(has_line(&page, line), "{line}\n{page}");
+    }
+    assert_eq!(page.matches("\n[[http]]\n").count(), 2, "{page}");
+}
+
+#[test]
+fn what_goes_out_as_it_stands_is_given_by_the_environment_too() {
+    let page = accepted(
+        shoal(&["config", "print", "--set=connections.max=100"])
+            .env("SHOAL_ANNOUNCE__TRACKER_ID", "shoal 1")
+            .env("SHOAL_ANNOUNCE__WARNING", "we move, soon")
+            .env("SHOAL_ANNOUNCE__MIN_INTERVAL", "0")
+            .env("SHOAL_SCRAPE__FULL", "true")
+            .env("SHOAL_WORKERS__HTTP_THREADS", "2"),
+    );
+    for line in [
+        "max = 100",
+        r#"tracker_id = "shoal 1""#,
+        r#"warning = "we move, soon""#,
+        "min_interval = 0",
+        "full = true",
+        "http_threads = 2",
+    ] {
+        assert!(has_line(&page, line), "{line}\n{page}");
+    }
 }
 
 #[test]

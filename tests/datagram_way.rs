@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use in_process::{Announce, BACKENDS, Client, Server, config, connect_request, listener};
 use shoal::config::Config;
-use shoal::counters::{Count, Family, Kind, Tally};
+use shoal::counters::{Count, Family, Kind, Protocol, Tally};
 
 /// Every arrangement of cores that the tracker can be run in.
 fn arrangements() -> Vec<Config> {
@@ -99,7 +99,7 @@ fn steering_leaves_nothing_to_hand_over_and_without_it_the_mesh_carries_announce
             }
         }
         server.wait_until("answered everything", |totals| {
-            totals.get(Count::Answered(Family::Ip4, Kind::Announce)) == 160
+            totals.get(Count::Answered(Protocol::Udp, Family::Ip4, Kind::Announce)) == 160
         });
         server.wait_until("counted each handover on both sides", |totals| {
             totals.tally(Tally::HandedOver) == totals.tally(Tally::TakenOver)
@@ -112,8 +112,9 @@ fn steering_leaves_nothing_to_hand_over_and_without_it_the_mesh_carries_announce
             "{handed_over} handed over with {config:?}"
         );
         let cores = server.tracker.cores();
-        let answers =
-            |core: &shoal::counters::Totals| core.get(Count::Answered(Family::Ip4, Kind::Announce));
+        let answers = |core: &shoal::counters::Totals| {
+            core.get(Count::Answered(Protocol::Udp, Family::Ip4, Kind::Announce))
+        };
         assert!(
             cores.iter().all(|core| answers(core) > 0),
             "every core answers for its torrents"

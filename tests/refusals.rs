@@ -8,8 +8,8 @@ use in_process::{
     Announce, BACKENDS, Client, Server, config, connect_request, error_text, listener,
     scrape_request,
 };
-use shoal::counters::{Count, Discard, Family, Fault, Kind, Tally};
-use socket2::{Domain, Protocol, Socket, Type};
+use shoal::counters::{Count, Discard, Family, Fault, Kind, Protocol, Tally};
+use socket2::{Domain, Socket, Type};
 
 #[test]
 fn a_datagram_from_port_zero_is_not_answered() {
@@ -18,7 +18,7 @@ fn a_datagram_from_port_zero_is_not_answered() {
         config.workers.backend = backend;
         let server = Server::start(&config);
         // Only a raw socket can claim port 0: UDP header, then a connect.
-        let raw = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP))
+        let raw = Socket::new(Domain::IPV4, Type::RAW, Some(socket2::Protocol::UDP))
             .expect("raw sockets need CAP_NET_RAW");
         let mut datagram = vec![0, 0];
         datagram.extend(server.address().port().to_be_bytes());
@@ -50,7 +50,10 @@ fn a_datagram_to_a_broadcast_address_is_answered_by_nobody() {
         server.wait_until("discarded the copies of every core", |totals| {
             totals.get(Count::Discarded(Discard::NotUnicast)) == 3
         });
-        assert_eq!(server.count(Count::Received(Family::Ip4, Kind::Connect)), 0);
+        assert_eq!(
+            server.count(Count::Received(Protocol::Udp, Family::Ip4, Kind::Connect)),
+            0
+        );
         // What is sent to one address is answered as ever.
         Client::of(SocketAddr::from(([127, 0, 0, 1], v4.port()))).connect();
         Client::of(SocketAddr::new("::1".parse().unwrap(), v6.port())).connect();
@@ -223,7 +226,7 @@ fn random_truncated_and_flipped_datagrams_get_nothing_larger_than_they_may() {
 /// Datagrams that are accounted for: parsed ones by kind, all others by reason.
 fn looked_at(totals: &shoal::counters::Totals) -> u64 {
     let parsed: u64 = [Kind::Connect, Kind::Announce, Kind::Scrape]
-        .map(|kind| totals.get(Count::Received(Family::Ip4, kind)))
+        .map(|kind| totals.get(Count::Received(Protocol::Udp, Family::Ip4, kind)))
         .iter()
         .sum();
     let unparsed: u64 = [

@@ -33,14 +33,14 @@ pub(super) fn choose_cpus(config: &Config) -> Result<Vec<usize>, String> {
     Ok(allowed.into_iter().cycle().take(count).collect())
 }
 
-/// Binds the calling thread, that of `core`, to a CPU. A core that may not is only slower.
-pub(super) fn pin(core: usize, cpu: usize) {
+/// Binds the calling thread to a CPU. One that may not is only slower.
+pub(super) fn pin(thread: &str, cpu: usize) {
     let mut set = CpuSet::new();
     let pinned = set
         .set(cpu)
         .and_then(|()| sched_setaffinity(Pid::from_raw(0), &set));
     if let Err(error) = pinned {
-        warn!("core {core} is not pinned to CPU {cpu}: {error}");
+        warn!("{thread} is not pinned to CPU {cpu}: {error}");
     }
 }
 

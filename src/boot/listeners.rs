@@ -1,4 +1,6 @@
-//! Binding every listener of the configuration.
+//! Binding every UDP listener of the configuration.
+
+use std::net::SocketAddr;
 
 use log::warn;
 
@@ -21,31 +23,25 @@ pub(super) fn bind(
     };
     let mut bound: Vec<Listener> = Vec::new();
     for listener in &config.udp {
-        // Ours hold one family each, so `[::]` does not keep us from `0.0.0.0`.
-        let covers = |bound: &&Listener| {
-            bound.address.is_ipv4() == listener.listen.is_ipv4()
-                && port_owner::collide(bound.address, listener.listen)
-        };
-        if let Some(earlier) = bound.iter().find(covers) {
-            return Err(format!(
-                "cannot listen on udp://{}: the [[udp]] listener on {} already covers it; remove one",
-                listener.listen, earlier.address
-            ));
-        }
+        let addresses: Vec<SocketAddr> = bound.iter().map(|bound| bound.address).collect();
+        refuse_covered("udp", listener.listen, &addresses)?;
         match socket::bind(listener.listen, &options) {
             Ok(sockets) => bound.push(sockets),
-            Err(sentence) if !listener.required && socket::lacks_family(listener.listen) => {
+            Err(sentence) if !listener.required && lacks_family(listener.listen) => {
                 warn!("{sentence}; going on without it");
             }
             Err(sentence) => return Err(sentence),
         }
+    }
+    if bound.is_empty() {
+        return Ok(bound);
     }
     // The kernel reports twice what it was asked for: its own bookkeeping counts too.
     let granted = bound
         .iter()
         .map(|l| l.receive_buffer / 2)
         .min()
-        .ok_or("no listener is left")?;
+        .unwrap_or(wanted);
     if granted < wanted {
         warn!(
             "sockets queue {granted} bytes instead of workers.receive_buffer = {wanted}: \
@@ -53,4 +49,28 @@ pub(super) fn bind(
         );
     }
     Ok(bound)
+}
+
+/// Refuses an address of which one that is bound already takes everything.
+pub(super) fn refuse_covered(
+    section: &str,
+    listen: SocketAddr,
+    bound: &[SocketAddr],
+) -> Result<(), String> {
+    // Ours hold one family each, so `[::]` does not keep us from `0.0.0.0`.
+    let covers = |bound: &&SocketAddr| {
+        bound.is_ipv4() == listen.is_ipv4() && port_owner::collide(**bound, listen)
+    };
+    match bound.iter().find(covers) {
+        None => Ok(()),
+        Some(earlier) => Err(format!(
+            "cannot listen on {section}://{listen}: the [[{section}]] listener on {earlier} already \
+             covers it; remove one"
+        )),
+    }
+}
+
+/// True when binding failed only because the host lacks the address family.
+pub(super) fn lacks_family(address: SocketAddr) -> bool {
+    socket::lacks_family(address)
 }

@@ -1,6 +1,7 @@
 //! The start, told in order: cores, sockets, privileges, threads; and the end.
 
 mod cores;
+mod http;
 mod listeners;
 mod rules;
 
@@ -17,7 +18,7 @@ use log::info;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{self, Event};
-use crate::counters::{CoreCounters, Totals};
+use crate::counters::{ThreadCounters, Totals};
 use crate::net::socket::Listener;
 use crate::net::steering::Steering;
 use crate::net::{Doorbell, Engine, port_owner};
@@ -48,10 +49,12 @@ pub struct Tracker {
     listeners: Vec<SocketAddr>,
     engines: Vec<Engine>,
     inodes: Vec<u64>,
-    counters: Vec<Arc<CoreCounters>>,
+    counters: Vec<Arc<ThreadCounters>>,
     doorbells: Vec<Arc<Doorbell>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    http: http::Http,
+    clock: Clock,
 }
 
 impl Tracker {
@@ -63,7 +66,13 @@ impl Tracker {
         let cores = cpus.len();
         let steering = Steering::new(rules::secret()?, cores);
         let bound = listeners::bind(config, cores, steering)?;
+        let mut http = http::Http::default();
+        let http_threads = http::threads(config, cores);
+        let http_bound = http.bind(config, http_threads, clock)?;
         privileges::become_user(&config.workers.user)?;
+        if !config.workers.user.is_empty() {
+            http.check_certificates(clock.now().unix_s);
+        }
 
         let doorbells: Vec<Arc<Doorbell>> = (0..cores)
             .map(|_| Doorbell::new().map(Arc::new))
@@ -81,10 +90,21 @@ impl Tracker {
             doorbells,
             stop: Arc::default(),
             threads: Vec::with_capacity(cores),
+            http,
+            clock: clock.clone(),
         };
         let rules = rules::rules(config, &tracker.listeners, steering)?;
-        tracker.start_cores(config, &cpus, bound, &rules, clock, events)?;
+        let (meshes, counters) = Mesh::between(&tracker.doorbells, http_threads);
+        tracker.start_cores(config, &cpus, bound, meshes, &rules, events)?;
         tracker.report_start(config, &cpus);
+        let given = http::Given {
+            config,
+            rules: &rules,
+            cpus: &cpus,
+            clock,
+            events,
+        };
+        tracker.http.start(http_bound, counters, &given)?;
         Ok(tracker)
     }
 
@@ -93,26 +113,26 @@ impl Tracker {
         config: &Config,
         cpus: &[usize],
         bound: Vec<Listener>,
+        meshes: Vec<Mesh>,
         rules: &Rules,
-        clock: &Clock,
         events: &Sender<Event>,
     ) -> Result<(), String> {
         let mut sockets: Vec<_> = bound.into_iter().map(|l| l.sockets.into_iter()).collect();
         let (ready, readiness) = bounded::<Result<Engine, String>>(cpus.len());
         let fell_back = Arc::new(AtomicBool::new(false));
-        for (core, mesh) in Mesh::between(&self.doorbells).into_iter().enumerate() {
+        for (core, mesh) in meshes.into_iter().enumerate() {
             let of_core = sockets.iter_mut().filter_map(Iterator::next).collect();
             let swarms = Swarms::new(rules::swarm_settings(config, cpus.len())?);
             let random = fastrand::Rng::with_seed(rules::secret()?);
             let counters = Arc::clone(&self.counters[core]);
             let shard = Shard::new(rules.clone(), swarms, mesh, counters, random);
             let (backend, fell_back) = (config.workers.backend, Arc::clone(&fell_back));
-            let (clock, ready) = (clock.clone(), ready.clone());
+            let (clock, ready) = (self.clock.clone(), ready.clone());
             let (stop, doorbell) = (Arc::clone(&self.stop), Arc::clone(&self.doorbells[core]));
             let (cpu, events) = (config.workers.pin.then(|| cpus[core]), events.clone());
             let body = move || {
                 if let Some(cpu) = cpu {
-                    cores::pin(core, cpu);
+                    cores::pin(&format!("core {core}"), cpu);
                 }
                 match cores::open_net(backend, of_core, doorbell, &fell_back) {
                     Err(why) => {
@@ -181,9 +201,31 @@ impl Tracker {
         }
     }
 
-    /// Where the tracker listens, in the order of the configuration, with real ports.
+    /// Where the tracker listens for UDP, in the order of the configuration, with real ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.listeners
+    }
+
+    /// Where the tracker listens for HTTP and HTTPS over TCP, in the order of the configuration, with
+    /// real ports.
+    pub fn http_addresses(&self) -> &[SocketAddr] {
+        &self.http.addresses
+    }
+
+    /// What each HTTP thread runs on.
+    pub fn http_engines(&self) -> &[&'static str] {
+        self.http.engines()
+    }
+
+    /// Reads the certificates again: all of them, or those whose files have changed.
+    pub fn reload_certificates(&self, all: bool) {
+        let now_unix_s = self.clock.now().unix_s;
+        self.http.reload_certificates(all, now_unix_s);
+    }
+
+    /// True when there are certificates, whose files may change.
+    pub fn has_certificates(&self) -> bool {
+        self.http.has_certificates()
     }
 
     /// How datagrams come and go on each core.
@@ -199,9 +241,14 @@ impl Tracker {
             .collect()
     }
 
-    /// The counters of all cores together.
+    /// The counters of each HTTP thread.
+    pub fn http_threads(&self) -> Vec<Totals> {
+        self.http.counters.iter().map(|c| c.read()).collect()
+    }
+
+    /// The counters of all cores and HTTP threads together.
     pub fn totals(&self) -> Totals {
-        self.cores().into_iter().sum()
+        self.cores().into_iter().chain(self.http_threads()).sum()
     }
 
     /// Datagrams that the kernel dropped because a socket's queue was full.
@@ -214,8 +261,16 @@ impl Tracker {
         self.join()
     }
 
-    /// Tells every core to stop, and does not wait.
+    /// Tells everybody to stop, and does not wait.
     pub fn begin_to_stop(&self) {
+        self.http.begin_to_stop();
+        if self.http.counters.is_empty() {
+            self.stop_cores();
+        }
+    }
+
+    /// Cores go last: HTTP threads still wait for answers.
+    fn stop_cores(&self) {
         self.stop.store(true, Ordering::Relaxed);
         for doorbell in &self.doorbells {
             doorbell.ring();
@@ -223,12 +278,13 @@ impl Tracker {
     }
 
     fn join(&mut self) -> Result<(), String> {
-        self.begin_to_stop();
+        let http_ended_well = self.http.join();
+        self.stop_cores();
         let ended: Vec<_> = self.threads.drain(..).map(JoinHandle::join).collect();
-        if ended.iter().all(Result::is_ok) {
-            Ok(())
-        } else {
-            Err("a core panicked".to_owned())
+        match (ended.iter().all(Result::is_ok), http_ended_well) {
+            (true, true) => Ok(()),
+            (false, _) => Err("a core panicked".to_owned()),
+            (true, false) => Err("an HTTP thread panicked".to_owned()),
         }
     }
 }

@@ -44,6 +44,7 @@ pub(super) fn rules(
         peer_timeout_s: config.announce.peer_timeout_s(),
         numwant: config.announce.numwant,
         numwant_max: config.announce.numwant_max,
+        v4_mapped: config.announce.v4_mapped,
         scrape_hashes_max: config.scrape.max_hashes,
         prefetch: config.workers.prefetch,
     })
@@ -71,6 +72,7 @@ pub(super) fn swarm_settings(config: &Config, cores: usize) -> Result<swarm::Set
         seeds: [secret()?, secret()?, secret()?, secret()?],
         peer_timeout_s: config.announce.peer_timeout_s(),
         remove_peerless: config.swarm.remove_peerless,
+        peer_details: config.swarm.peer_details,
         memory_budget: (budget > 0).then_some(budget / cores),
     })
 }

@@ -1,11 +1,11 @@
 //! What several keys must agree on.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::fmt::Display;
 
-use super::Config;
 use super::place::Given;
 use super::schema::PEER_TIMEOUT_S;
+use super::{Config, HttpAddress};
 use crate::limits::LISTENERS_MAX;
 
 /// One sentence for each disagreement in `config`. What is at fault is looked up in `given`; keys
@@ -14,8 +14,22 @@ pub(super) fn check(config: &Config, given: &Given) -> Vec<String> {
     let mut mistakes = Vec::new();
     mistakes.extend(numwant(config, given));
     mistakes.extend(peer_timeout(config, given));
-    mistakes.extend(listener_count(config, given));
-    mistakes.extend(listeners_twice(config, given));
+    mistakes.extend(min_interval(config, given));
+    mistakes.extend(no_listener(config, given));
+    mistakes.extend(too_many("udp", config.udp.len(), given));
+    mistakes.extend(too_many("http", config.http.len(), given));
+    // The kernel chooses another port for every 0.
+    let udp = config.udp.iter().map(|listener| {
+        let listen = listener.listen;
+        (listen.port() != 0).then_some(listen)
+    });
+    mistakes.extend(twice("udp", udp, given));
+    let http = config.http.iter().map(|listener| {
+        let any_port = matches!(listener.listen, HttpAddress::Tcp(listen) if listen.port() == 0);
+        (!any_port).then_some(&listener.listen)
+    });
+    mistakes.extend(twice("http", http, given));
+    mistakes.extend(idle_proxies(config, given));
     mistakes
 }
 
@@ -64,37 +78,84 @@ fn peer_timeout(config: &Config, given: &Given) -> Option<String> {
     None
 }
 
-fn listener_count(config: &Config, given: &Given) -> Option<String> {
-    let count = config.udp.len();
-    if (1..=LISTENERS_MAX).contains(&count) {
+fn min_interval(config: &Config, given: &Given) -> Option<String> {
+    const KEYS: [&str; 2] = ["min_interval", "interval"];
+    let (least, interval) = (config.announce.min_interval_s(), config.announce.interval);
+    if least <= interval || !given.all_read("announce", &KEYS) {
         return None;
     }
-    let first_too_many = count.min(LISTENERS_MAX);
-    let place = given.row_place("udp", "listen", first_too_many);
+    let place = given.place("announce", &KEYS);
     Some(format!(
-        "{place}: [[udp]] must be given from 1 to {LISTENERS_MAX} times, not {count}"
+        "{place}: [announce] min_interval is {least}, longer than interval, which is {interval}; \
+         lower min_interval or raise interval"
     ))
 }
 
-fn listeners_twice(config: &Config, given: &Given) -> Vec<String> {
-    let mut seen: BTreeMap<SocketAddr, usize> = BTreeMap::new();
+fn no_listener(config: &Config, given: &Given) -> Option<String> {
+    if !config.udp.is_empty() || !config.http.is_empty() {
+        return None;
+    }
+    let place = given.row_place("udp", "listen", 0);
+    let other = given.row_place("http", "listen", 0);
+    Some(format!(
+        "{place}: there is nothing to listen on, because [[http]] is empty too ({other}); give one \
+         of [[udp]] and [[http]] a listener"
+    ))
+}
+
+fn too_many(section: &'static str, count: usize, given: &Given) -> Option<String> {
+    if count <= LISTENERS_MAX {
+        return None;
+    }
+    let place = given.row_place(section, "listen", LISTENERS_MAX);
+    Some(format!(
+        "{place}: [[{section}]] must be given at most {LISTENERS_MAX} times, not {count}"
+    ))
+}
+
+/// Each row of `addresses` that another row holds already; `None` is like no other.
+fn twice<T: Ord + Display>(
+    section: &'static str,
+    addresses: impl Iterator<Item = Option<T>>,
+    given: &Given,
+) -> Vec<String> {
+    let mut seen: BTreeMap<T, usize> = BTreeMap::new();
     let mut mistakes = Vec::new();
-    for (row, listener) in config.udp.iter().enumerate() {
-        // The kernel chooses another port for every 0.
-        if listener.listen.port() == 0 || !given.was_read("udp", "listen", row) {
+    for (row, address) in addresses.enumerate() {
+        let Some(address) = address.filter(|_| given.was_read(section, "listen", row)) else {
             continue;
-        }
-        let Some(first) = seen.insert(listener.listen, row) else {
+        };
+        let Some(first) = seen.get(&address) else {
+            seen.insert(address, row);
             continue;
         };
         let (place, other) = (
-            given.row_place("udp", "listen", row),
-            given.row_place("udp", "listen", first),
+            given.row_place(section, "listen", row),
+            given.row_place(section, "listen", *first),
         );
         mistakes.push(format!(
-            "{place}: [[udp]] listen {} is given already ({other}); remove one of them",
-            listener.listen
+            "{place}: [[{section}]] listen {address} is given already ({other}); remove one of them"
         ));
     }
     mistakes
+}
+
+/// Each `proxy` that could say nothing.
+fn idle_proxies(config: &Config, given: &Given) -> Vec<String> {
+    let rows = config.http.iter().enumerate();
+    rows.filter(|(row, listener)| {
+        let proxy = listener.proxy.as_ref();
+        proxy.is_some_and(|proxy| proxy.header.is_none())
+            && !listener.proxy_protocol
+            && given.was_read("http", "proxy", *row)
+            && given.was_read("http", "proxy_protocol", *row)
+    })
+    .map(|(row, _)| {
+        let place = given.row_place("http", "proxy", row);
+        format!(
+            "{place}: [[http]] proxy has no header, and proxy_protocol is not true, so that \
+             nothing would name the clients; give it one of them"
+        )
+    })
+    .collect()
 }

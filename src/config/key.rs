@@ -1,6 +1,7 @@
 //! What a key of the schema can hold, and the ways between that and a text.
 
 use super::Config;
+use super::nearest::listed;
 use super::value::{Value, print_size, quoted, shown};
 
 /// A key of a section.
@@ -8,14 +9,16 @@ pub(super) struct Key {
     pub(super) name: &'static str,
     /// What it does, in which unit, and why one would change it; printed above it.
     pub(super) doc: &'static str,
+    /// Whether its table makes no sense without it.
+    pub(super) is_needed: bool,
     kind: Kind,
     /// Whether the configuration names it, for a key that may be absent. What `get` returns for an
-    /// absent key is the value that rules instead.
-    present: fn(&Config) -> bool,
+    /// absent key is the value that rules instead, or an example where none does.
+    present: fn(&Config, usize) -> bool,
 }
 
-/// What a key holds, and where. Closures over texts take the row of a `[[section]]`; it is 0 in a
-/// `[section]`.
+/// What a key holds, and where. Closures over what a `[[section]]` can hold take the row of it; it
+/// is 0 in a `[section]`.
 enum Kind {
     /// A whole number.
     Whole {
@@ -33,8 +36,8 @@ enum Kind {
     },
     /// True or false.
     Switch {
-        get: fn(&Config) -> bool,
-        set: fn(&mut Config, bool),
+        get: fn(&Config, usize) -> bool,
+        set: fn(&mut Config, usize, bool),
     },
     /// Bytes.
     Size {
@@ -51,9 +54,19 @@ enum Kind {
     /// A list of texts; `set` returns the first that it does not understand.
     List {
         allowed: &'static str,
-        get: fn(&Config) -> Vec<String>,
-        set: for<'a> fn(&mut Config, &[&'a str]) -> Result<(), &'a str>,
+        get: fn(&Config, usize) -> Vec<String>,
+        set: for<'a> fn(&mut Config, usize, &[&'a str]) -> Result<(), &'a str>,
     },
+    /// Keys of its own.
+    Inner(Inner),
+}
+
+/// A table in a section: `name = { key = value }`, or `[section.name]`.
+#[derive(Clone, Copy)]
+pub(super) struct Inner {
+    pub(super) keys: &'static [Key],
+    /// Makes the table, with what rules where it leaves a key out.
+    pub(super) open: fn(&mut Config, usize),
 }
 
 impl Key {
@@ -61,8 +74,9 @@ impl Key {
         Self {
             name,
             doc,
+            is_needed: false,
             kind,
-            present: |_| true,
+            present: |_, _| true,
         }
     }
 
@@ -101,8 +115,8 @@ impl Key {
     pub(super) const fn switch(
         name: &'static str,
         doc: &'static str,
-        get: fn(&Config) -> bool,
-        set: fn(&mut Config, bool),
+        get: fn(&Config, usize) -> bool,
+        set: fn(&mut Config, usize, bool),
     ) -> Self {
         Self::new(name, doc, Kind::Switch { get, set })
     }
@@ -131,15 +145,39 @@ impl Key {
         name: &'static str,
         doc: &'static str,
         allowed: &'static str,
-        get: fn(&Config) -> Vec<String>,
-        set: for<'a> fn(&mut Config, &[&'a str]) -> Result<(), &'a str>,
+        get: fn(&Config, usize) -> Vec<String>,
+        set: for<'a> fn(&mut Config, usize, &[&'a str]) -> Result<(), &'a str>,
     ) -> Self {
         Self::new(name, doc, Kind::List { allowed, get, set })
     }
 
-    pub(super) const fn present_when(mut self, present: fn(&Config) -> bool) -> Self {
+    /// A table that is absent unless `present`.
+    pub(super) const fn inner(
+        name: &'static str,
+        doc: &'static str,
+        keys: &'static [Key],
+        open: fn(&mut Config, usize),
+        present: fn(&Config, usize) -> bool,
+    ) -> Self {
+        Self::new(name, doc, Kind::Inner(Inner { keys, open })).present_when(present)
+    }
+
+    pub(super) const fn needed(mut self) -> Self {
+        self.is_needed = true;
+        self
+    }
+
+    pub(super) const fn present_when(mut self, present: fn(&Config, usize) -> bool) -> Self {
         self.present = present;
         self
+    }
+
+    /// The table that it is, if it is one.
+    pub(super) fn as_inner(&self) -> Option<Inner> {
+        match self.kind {
+            Kind::Inner(inner) => Some(inner),
+            _ => None,
+        }
     }
 
     /// What it allows, as a phrase that follows "must be".
@@ -155,6 +193,9 @@ impl Key {
                 )
             }
             Kind::Text { allowed, .. } | Kind::List { allowed, .. } => allowed.into(),
+            Kind::Inner(Inner { keys, .. }) => {
+                format!("a table of {}", listed(keys.iter().map(|key| key.name)))
+            }
         }
     }
 
@@ -180,17 +221,19 @@ impl Key {
                 // NaN is in no range.
                 .filter(|fraction| (least..=most).contains(fraction))
                 .map(|fraction| set(config, fraction)),
-            Kind::Switch { set, .. } => value.switch().map(|switch| set(config, switch)),
+            Kind::Switch { set, .. } => value.switch().map(|switch| set(config, row, switch)),
             Kind::Size { most, set, .. } => value
                 .size()
                 .filter(|&bytes| bytes <= most)
                 .map(|bytes| set(config, bytes)),
             Kind::Text { set, .. } => value.text().and_then(|text| set(config, row, text)),
-            Kind::List { set, .. } => match value.list().map(|list| set(config, &list)) {
+            Kind::List { set, .. } => match value.list().map(|list| set(config, row, &list)) {
                 Some(Ok(())) => Some(()),
                 Some(Err(item)) => return Err(self.refusal(&shown(item))),
                 None => None,
             },
+            // A table is read key by key; this is none.
+            Kind::Inner(_) => None,
         };
         done.ok_or_else(|| self.refusal(&value.shown()))
     }
@@ -199,9 +242,10 @@ impl Key {
         format!("must be {}, not {given}", self.allowed())
     }
 
-    /// Whether `config` names it; else [`Key::print`] gives what rules instead.
-    pub(super) fn is_present(&self, config: &Config) -> bool {
-        (self.present)(config)
+    /// Whether `row` of `config` names it; else [`Key::print`] gives what rules instead, or an
+    /// example.
+    pub(super) fn is_present(&self, config: &Config, row: usize) -> bool {
+        (self.present)(config, row)
     }
 
     /// Its value in `row` of `config`, in TOML.
@@ -210,12 +254,22 @@ impl Key {
             Kind::Whole { get, .. } => get(config).to_string(),
             // {:?} keeps the ".0" that makes it a float, and every digit that matters.
             Kind::Fraction { get, .. } => format!("{:?}", get(config)),
-            Kind::Switch { get, .. } => get(config).to_string(),
+            Kind::Switch { get, .. } => get(config, row).to_string(),
             Kind::Size { get, .. } => quoted(&print_size(get(config))),
             Kind::Text { get, .. } => quoted(&get(config, row)),
             Kind::List { get, .. } => {
-                let items: Vec<String> = get(config).iter().map(|item| quoted(item)).collect();
+                let items: Vec<String> = get(config, row).iter().map(|item| quoted(item)).collect();
                 format!("[{}]", items.join(", "))
+            }
+            Kind::Inner(Inner { keys, .. }) => {
+                // As an example it shows all that it could hold.
+                let is_example = !self.is_present(config, row);
+                let items: Vec<String> = keys
+                    .iter()
+                    .filter(|key| is_example || key.is_present(config, row))
+                    .map(|key| format!("{} = {}", key.name, key.print(config, row)))
+                    .collect();
+                format!("{{ {} }}", items.join(", "))
             }
         }
     }

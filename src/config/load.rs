@@ -11,7 +11,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::Config;
 use super::check::check;
-use super::key::Key;
+use super::key::{Inner, Key};
 use super::nearest::{unknown_key, unknown_name, unknown_section};
 use super::place::{Given, Lines};
 use super::schema::{Rows, Section, Shape, bare_keys, section};
@@ -143,7 +143,7 @@ impl Loader {
             };
             match (&section.shape, value.get_ref()) {
                 (Shape::Table, DeValue::Table(table)) => {
-                    self.read_table(lines, section, 0, table);
+                    self.read_table(lines, &Home::of(section, 0), &place, table);
                 }
                 (Shape::Tables(rows), DeValue::Array(values)) => {
                     self.clear_rows(section, rows, &place);
@@ -191,50 +191,50 @@ impl Loader {
             self.refuse(&place, &wrong_shape(section, &written));
             return;
         };
-        self.read_table(lines, section, row, table);
-        if !table.contains_key(rows.needs.name) {
-            let (header, needs) = (section.header(), rows.needs);
-            let sentence = format!(
-                "{header} has no {}; give it {}",
-                needs.name,
-                needs.allowed()
-            );
-            self.refuse(&place, &sentence);
-        }
+        self.read_table(lines, &Home::of(section, row), &place, table);
     }
 
-    fn read_table(
-        &mut self,
-        lines: &Lines<'_>,
-        section: &'static Section,
-        row: usize,
-        table: &DeTable<'_>,
-    ) {
+    /// Reads what stands in `table`, which begins at `place`.
+    fn read_table(&mut self, lines: &Lines<'_>, home: &Home, place: &str, table: &DeTable<'_>) {
         for (name, value) in in_order(table) {
             let place = lines.place(&name.span());
-            if let Some(key) = section.key(name.get_ref()) {
-                self.read_key(section, key, row, &place, Value::Toml(value.get_ref()));
-            } else {
-                self.refuse(&place, &unknown_key(section, name.get_ref()));
+            let Some(key) = home.keys.iter().find(|key| key.name == name.get_ref()) else {
+                let sentence = unknown_key(&home.before_key(), home.keys, name.get_ref());
+                self.refuse(&place, &sentence);
+                continue;
+            };
+            match (key.as_inner(), value.get_ref()) {
+                (Some(inner), DeValue::Table(table)) => {
+                    let mistakes = self.mistakes.len();
+                    (inner.open)(&mut self.config, home.row);
+                    self.read_table(lines, &home.inner(key, inner), &place, table);
+                    let was_read = self.mistakes.len() == mistakes;
+                    self.note(home, key, &place, was_read);
+                }
+                (_, value) => self.read_key(home, key, &place, Value::Toml(value)),
+            }
+        }
+        for key in home.keys.iter().filter(|key| key.is_needed) {
+            if !table.contains_key(key.name) {
+                let (name, allowed) = (key.name, key.allowed());
+                let sentence = format!("{} has no {name}; give it {allowed}", home.name);
+                self.refuse(place, &sentence);
             }
         }
     }
 
-    fn read_key(
-        &mut self,
-        section: &'static Section,
-        key: &'static Key,
-        row: usize,
-        place: &str,
-        value: Value<'_>,
-    ) {
-        let result = key.read(&mut self.config, row, value);
-        self.given
-            .note((section.name, key.name, row), place, result.is_ok());
+    fn read_key(&mut self, home: &Home, key: &'static Key, place: &str, value: Value<'_>) {
+        let result = key.read(&mut self.config, home.row, value);
+        self.note(home, key, place, result.is_ok());
         if let Err(phrase) = result {
-            let sentence = format!("{} {} {phrase}", section.header(), key.name);
+            let sentence = format!("{}{} {phrase}", home.before_key(), key.name);
             self.refuse(place, &sentence);
         }
+    }
+
+    fn note(&mut self, home: &Home, key: &'static Key, place: &str, was_read: bool) {
+        self.given
+            .note((home.section.name, key.name, home.row), place, was_read);
     }
 
     /// Reads `SHOAL_SECTION__KEY`.
@@ -272,15 +272,55 @@ impl Loader {
     /// Reads `text` as the value of `key`, or as the list of all rows of a `[[section]]`.
     fn read_bare(&mut self, section: &'static Section, key: &'static Key, place: &str, text: &str) {
         match &section.shape {
-            Shape::Table => self.read_key(section, key, 0, place, Value::Text(text)),
+            Shape::Table => self.read_key(&Home::of(section, 0), key, place, Value::Text(text)),
             Shape::Tables(rows) => {
                 self.clear_rows(section, rows, place);
                 for (row, item) in split(text).into_iter().enumerate() {
                     (rows.push)(&mut self.config);
-                    self.read_key(section, key, row, place, Value::Text(item));
+                    self.read_key(&Home::of(section, row), key, place, Value::Text(item));
                 }
             }
         }
+    }
+}
+
+/// A table whose keys are being read.
+struct Home {
+    section: &'static Section,
+    row: usize,
+    keys: &'static [Key],
+    /// What messages call it: `[announce]`, `[[http]]` or `[[http]] tls`.
+    name: String,
+    is_inner: bool,
+}
+
+impl Home {
+    /// One row of `section`; a `[section]` has only row 0.
+    fn of(section: &'static Section, row: usize) -> Self {
+        Self {
+            section,
+            row,
+            keys: section.keys,
+            name: section.header(),
+            is_inner: false,
+        }
+    }
+
+    /// The table `inner` that `key` is in this one.
+    fn inner(&self, key: &Key, inner: Inner) -> Self {
+        Self {
+            section: self.section,
+            row: self.row,
+            keys: inner.keys,
+            name: format!("{}{}", self.before_key(), key.name),
+            is_inner: true,
+        }
+    }
+
+    /// What stands before the name of a key of it in a message.
+    fn before_key(&self) -> String {
+        let link = if self.is_inner { '.' } else { ' ' };
+        format!("{}{link}", self.name)
     }
 }
 

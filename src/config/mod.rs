@@ -2,8 +2,10 @@
 //! [`Config`] and back:
 //!
 //! ```text
-//!   schema.rs   one table: every section and key, what it means, what it allows, where it lives
+//!   schema/     one table: every section and key, what it means, what it allows, where it lives
 //!     key.rs      the kinds of keys that stand in it
+//!     address.rs  which addresses and networks make sense
+//!     http.rs     one [[http]], and the texts in it
 //!     |
 //!   load.rs     file, environment and command line -> Config, or every mistake at once
 //!     source.rs   which file, which variables
@@ -14,9 +16,11 @@
 //!   print.rs    Config -> commented TOML, which reads back as the same Config
 //! ```
 //!
-//! A new key is a field here and an entry in `schema.rs`; everything else follows from the entry.
+//! A new key is a field here and an entry in `schema/`; everything else follows from the entry.
 
+mod address;
 mod check;
+mod http;
 mod key;
 mod load;
 mod nearest;
@@ -36,6 +40,7 @@ use log::LevelFilter;
 
 use crate::limits::{REPLY_PEERS_V4_MAX, SCRAPE_HASHES_MAX};
 
+pub use http::{HttpAddress, HttpListener, Proxy, ProxyHeader, TlsFiles};
 pub use load::{Loaded, Mistakes, Setting, load};
 
 /// Where the default listeners stand; trackers have always been found there.
@@ -45,14 +50,22 @@ const PORT_DEFAULT: u16 = 6969;
 /// lost announce is forgiven, two are not.
 const PEER_EXPIRE_FACTOR_DEFAULT: f64 = 2.0;
 
+/// Seconds that a client is told to leave between two announces when the configuration names no
+/// other span; less than the default interval, so that nobody is refused who comes a little early.
+const MIN_INTERVAL_S_DEFAULT: u32 = 1500;
+
 /// The whole configuration. What [`load`] returns is checked: whoever holds it may trust every
 /// range.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Config {
     /// `[workers]`
     pub workers: Workers,
-    /// `[[udp]]`
+    /// `[[udp]]`; empty only where `http` is not.
     pub udp: Vec<UdpListener>,
+    /// `[[http]]`; empty only where `udp` is not.
+    pub http: Vec<HttpListener>,
+    /// `[connections]`
+    pub connections: Connections,
     /// `[announce]`
     pub announce: Announce,
     /// `[scrape]`
@@ -67,10 +80,10 @@ pub struct Config {
     pub log: Log,
 }
 
-/// `[workers]`: the cores that own swarms and UDP sockets.
+/// `[workers]`: the cores that own swarms and UDP sockets, and the threads that serve HTTP.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Workers {
-    /// How many, 0 to [`CORES_MAX`](crate::limits::CORES_MAX); 0 = every CPU that this process may
+    /// How many cores, 0 to [`CORES_MAX`](crate::limits::CORES_MAX); 0 = every CPU that this process may
     /// use.
     pub count: usize,
     /// Bind each to a CPU.
@@ -81,7 +94,10 @@ pub struct Workers {
     pub steering: bool,
     /// Fetch the swarms of a whole turn into the cache before answering it.
     pub prefetch: bool,
-    /// Bytes that the kernel may queue for each socket, up to 1 GiB; 0 = what the kernel gives
+    /// Threads that serve `[[http]]`, 0 to [`CORES_MAX`](crate::limits::CORES_MAX); 0 = as many as
+    /// own swarms.
+    pub http_threads: usize,
+    /// Bytes that the kernel may queue for each UDP socket, up to 1 GiB; 0 = what the kernel gives
     /// unasked.
     pub receive_buffer: u64,
     /// User to become once the ports are bound; empty = stay who we are.
@@ -110,11 +126,27 @@ pub struct UdpListener {
     pub required: bool,
 }
 
+/// `[connections]`: those of all `[[http]]` listeners together.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Connections {
+    /// Most that are open at once over all threads, 16 to 1000000; the process's limit on open
+    /// files caps it too.
+    pub max: usize,
+    /// Seconds after which a connection without a request is closed, 1 to 3600.
+    pub idle_timeout: u32,
+    /// Seconds within which a TLS handshake, a request head and the taking of a reply must each be
+    /// done, 1 to 300.
+    pub request_timeout: u32,
+}
+
 /// `[announce]`
 #[derive(Clone, PartialEq, Debug)]
 pub struct Announce {
     /// Seconds until a client should announce again, 1 to 86400.
     pub interval: u32,
+    /// Seconds that an HTTP client is told to leave between two announces, 0 to `interval`, 0 = not
+    /// told; or `None`. [`Announce::min_interval_s`] knows what rules.
+    pub min_interval: Option<u32>,
     /// Peers in a reply when the client names no number, 0 to `numwant_max`.
     pub numwant: u32,
     /// Most peers in a reply, 1 to [`REPLY_PEERS_V4_MAX`]; an
@@ -131,14 +163,30 @@ pub struct Announce {
     pub allow_private_peers: bool,
     /// Sources whose announces are refused.
     pub ignore_ip: Vec<IpNet>,
+    /// `tracker id` of HTTP replies, at most 64 printable ASCII characters; empty = left out.
+    pub tracker_id: String,
+    /// `warning message` of HTTP replies, at most 200 bytes without control characters; empty =
+    /// left out.
+    pub warning: String,
+    /// Tell HTTP clients the address that they come from (BEP 24).
+    pub tell_external_ip: bool,
+    /// Give IPv6 clients the IPv4 peers too, as v4-mapped addresses.
+    pub v4_mapped: bool,
 }
 
 /// `[scrape]`
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Scrape {
-    /// Most info-hashes answered in one scrape, 1 to
-    /// [`SCRAPE_HASHES_MAX`].
+    /// Most info-hashes answered in one scrape, 1 to [`SCRAPE_HASHES_MAX`]. Over UDP those beyond
+    /// are left out, over HTTP such a scrape is refused.
     pub max_hashes: usize,
+    /// Answer an HTTP scrape without info-hashes with all torrents.
+    pub full: bool,
+    /// Seconds that an HTTP client is told to leave between two scrapes, and the least age at which
+    /// a full scrape is made anew, up to 86400; 0 = not told.
+    pub min_request_interval: u32,
+    /// Tell over HTTP how many of the incomplete peers still want something (BEP 21).
+    pub downloaders: bool,
 }
 
 /// `[swarm]`
@@ -148,6 +196,8 @@ pub struct Swarm {
     pub memory_budget: u64,
     /// Forget torrents without peers (and their completed count).
     pub remove_peerless: bool,
+    /// Keep peer id, uploaded, downloaded, left and event of every peer.
+    pub peer_details: bool,
 }
 
 /// `[access]`
@@ -175,16 +225,21 @@ pub struct Log {
 
 impl Default for Config {
     fn default() -> Self {
-        let listener = |address: IpAddr| UdpListener {
-            listen: SocketAddr::new(address, PORT_DEFAULT),
+        let everywhere = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]
+            .map(|address: IpAddr| SocketAddr::new(address, PORT_DEFAULT));
+        let udp = everywhere.map(|listen| UdpListener {
+            listen,
             required: false,
-        };
+        });
+        let http = everywhere.map(|listen| HttpListener {
+            required: false,
+            ..HttpListener::plain(HttpAddress::Tcp(listen))
+        });
         Self {
             workers: Workers::default(),
-            udp: vec![
-                listener(Ipv4Addr::UNSPECIFIED.into()),
-                listener(Ipv6Addr::UNSPECIFIED.into()),
-            ],
+            udp: udp.into(),
+            http: http.into(),
+            connections: Connections::default(),
             announce: Announce::default(),
             scrape: Scrape::default(),
             swarm: Swarm::default(),
@@ -203,13 +258,30 @@ impl Default for Workers {
             backend: Backend::Auto,
             steering: true,
             prefetch: true,
+            http_threads: 0,
             receive_buffer: 8 << 20,
             user: String::new(),
         }
     }
 }
 
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            max: 65_536,
+            idle_timeout: 30,
+            request_timeout: 10,
+        }
+    }
+}
+
 impl Announce {
+    /// Seconds that an HTTP client is told to leave between two announces; 0 = not told.
+    pub fn min_interval_s(&self) -> u32 {
+        self.min_interval
+            .unwrap_or_else(|| self.interval.min(MIN_INTERVAL_S_DEFAULT))
+    }
+
     /// Seconds after which a silent peer is forgotten.
     #[expect(clippy::cast_sign_loss, reason = "a factor is at least 1")]
     pub fn peer_timeout_s(&self) -> u32 {
@@ -226,6 +298,7 @@ impl Default for Announce {
     fn default() -> Self {
         Self {
             interval: 1800,
+            min_interval: None,
             numwant: 50,
             numwant_max: REPLY_PEERS_V4_MAX as u32,
             peer_timeout: None,
@@ -233,6 +306,10 @@ impl Default for Announce {
             external_ip: Vec::new(),
             allow_private_peers: true,
             ignore_ip: Vec::new(),
+            tracker_id: String::new(),
+            warning: String::new(),
+            tell_external_ip: false,
+            v4_mapped: false,
         }
     }
 }
@@ -241,6 +318,9 @@ impl Default for Scrape {
     fn default() -> Self {
         Self {
             max_hashes: SCRAPE_HASHES_MAX,
+            full: false,
+            min_request_interval: 900,
+            downloaders: true,
         }
     }
 }
@@ -250,6 +330,7 @@ impl Default for Swarm {
         Self {
             memory_budget: 0,
             remove_peerless: true,
+            peer_details: false,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use toml::de::DeValue;
 
+use super::key::Key;
 use super::schema::{SECTIONS, Section, keys, section};
 use super::value::shortened;
 
@@ -11,12 +12,9 @@ const NAME_LEN_MAX: usize = 64;
 /// What to say about `name`, which is no section.
 pub(super) fn unknown_section(name: &str, value: &DeValue<'_>) -> String {
     let shown = shortened(name);
-    let home = SECTIONS.iter().find(|section| section.key(name).is_some());
-    if let (Some(home), false) = (home, value.is_table() || value.is_array()) {
-        return format!(
-            "{shown} stands outside its section; move it below {}",
-            home.header()
-        );
+    let homes = homes(name);
+    if !homes.is_empty() && !value.is_table() && !value.is_array() {
+        return format!("{shown} stands outside its section; move it below {homes}");
     }
     match nearest(name, SECTIONS.iter().map(|section| section.name)).and_then(section) {
         Some(meant) => {
@@ -32,20 +30,34 @@ pub(super) fn unknown_section(name: &str, value: &DeValue<'_>) -> String {
     }
 }
 
-/// What to say about `name`, which is no key of `section`.
-pub(super) fn unknown_key(section: &Section, name: &str) -> String {
-    let header = section.header();
+/// What to say about `name`, which is none of `keys`; `home` stands before the names of those.
+pub(super) fn unknown_key(home: &str, keys: &[Key], name: &str) -> String {
     let shown = shortened(name);
-    if let Some((home, _)) = keys().find(|(_, key)| key.name == name) {
-        let home = home.header();
-        return format!("{header} {shown} is not a known key; it belongs below {home}");
+    let homes = homes(name);
+    if !homes.is_empty() {
+        return format!("{home}{shown} is not a known key; it belongs below {homes}");
     }
-    if let Some(meant) = nearest(name, section.keys.iter().map(|key| key.name)) {
-        return format!("{header} {shown} is not a known key; did you mean \"{meant}\"?");
+    if let Some(meant) = nearest(name, keys.iter().map(|key| key.name)) {
+        return format!("{home}{shown} is not a known key; did you mean \"{meant}\"?");
     }
-    let known = listed(section.keys.iter().map(|key| key.name));
-    let verb = if section.keys.len() == 1 { "is" } else { "are" };
-    format!("{header} {shown} is not a known key; there {verb} {known}")
+    let known = listed(keys.iter().map(|key| key.name));
+    let verb = if keys.len() == 1 { "is" } else { "are" };
+    format!("{home}{shown} is not a known key; there {verb} {known}")
+}
+
+/// The tables that have a key called `name`: `[[udp]] or [[http]]`.
+fn homes(name: &str) -> String {
+    let mut homes = Vec::new();
+    for (section, key) in keys() {
+        if key.name == name {
+            homes.push(section.header());
+        }
+        let inner = key.as_inner().map_or(&[][..], |inner| inner.keys);
+        if inner.iter().any(|key| key.name == name) {
+            homes.push(format!("{} {}", section.header(), key.name));
+        }
+    }
+    homes.join(" or ")
 }
 
 /// What to say of `name`, which is neither `SHOAL_ANNOUNCE__INTERVAL` nor `announce.interval` nor
@@ -83,7 +95,7 @@ fn nearest<T: AsRef<str>>(name: &str, known: impl IntoIterator<Item = T>) -> Opt
 }
 
 /// The names of `known` in one phrase: `a, b and c`.
-fn listed<T: AsRef<str>>(known: impl IntoIterator<Item = T>) -> String {
+pub(super) fn listed<T: AsRef<str>>(known: impl IntoIterator<Item = T>) -> String {
     let names: Vec<T> = known.into_iter().collect();
     let mut phrase = String::new();
     for (index, name) in names.iter().enumerate() {

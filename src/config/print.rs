@@ -13,46 +13,82 @@ file, and --set announce.interval=900 on the command line over both.";
 
 impl Config {
     /// The configuration as commented TOML. Reading it gives an equal configuration, but for
-    /// [`required`](super::UdpListener::required), which is true for every listener of a file.
+    /// [`UdpListener::required`](super::UdpListener::required) and
+    /// [`HttpListener::required`](super::HttpListener::required), which are true for every listener
+    /// of a file.
     pub fn print(&self) -> String {
         let defaults = Self::default();
         let mut page = comment(HEAD);
-        for section in SECTIONS {
+        let (empty, filled): (Vec<_>, Vec<_>) = SECTIONS
+            .iter()
+            .map(|section| (section, self.rows(section)))
+            .partition(|&(_, rows)| rows == 0);
+        // Below the first header these would be keys of its section.
+        for (section, _) in empty {
             page.push('\n');
             page.push_str(&comment(section.doc));
-            let rows = match &section.shape {
-                Shape::Table => 1,
-                Shape::Tables(rows) => (rows.count)(self),
-            };
+            page.extend([section.name, " = []\n"]);
+        }
+        for (section, rows) in filled {
+            page.push('\n');
+            page.push_str(&comment(section.doc));
             for row in 0..rows {
                 page.push_str(&section.header());
                 page.push('\n');
                 for key in section.keys {
-                    if row == 0 {
-                        page.push_str(&comment(key.doc));
-                        page.push_str(&comment(&range(section, key, &defaults)));
-                    }
-                    let absent = if key.is_present(self) { "" } else { "#" };
-                    let value = key.print(self, row);
-                    page.extend([absent, key.name, " = ", &value, "\n"]);
+                    self.print_key(&mut page, key, row, &defaults);
                 }
             }
         }
         page
     }
+
+    /// How many rows `section` has; a `[section]` is one.
+    fn rows(&self, section: &Section) -> usize {
+        match &section.shape {
+            Shape::Table => 1,
+            Shape::Tables(rows) => (rows.count)(self),
+        }
+    }
+
+    /// The first row explains its keys, and shows those too that are not given.
+    fn print_key(&self, page: &mut String, key: &Key, row: usize, defaults: &Self) {
+        if row == 0 {
+            page.push_str(&comment(&explained(key, defaults)));
+        }
+        let is_present = key.is_present(self, row);
+        if is_present || row == 0 {
+            let absent = if is_present { "" } else { "#" };
+            let value = key.print(self, row);
+            page.extend([absent, key.name, " = ", &value, "\n"]);
+        }
+    }
 }
 
-/// What `key` allows and has by default, as a sentence.
-fn range(section: &Section, key: &Key, defaults: &Config) -> String {
+/// What `key` is for and what it allows, with the keys in it.
+fn explained(key: &Key, defaults: &Config) -> String {
+    let mut text = format!("{}\n{}\n", key.doc, range(key, defaults));
+    let inner = key.as_inner().map_or(&[][..], |inner| inner.keys);
+    for key in inner {
+        text.extend(["  ", key.name, ":\n"]);
+        for line in explained(key, defaults).lines() {
+            text.extend(["    ", line, "\n"]);
+        }
+    }
+    text
+}
+
+/// What `key` allows and has by default, as a sentence. What a listener has by default is what
+/// those have that nobody wrote down.
+fn range(key: &Key, defaults: &Config) -> String {
     let allowed = key.allowed();
     let (first, rest) = allowed.split_at(1);
-    let default = match section.shape {
-        // How many rows there are by default is told by the section.
-        Shape::Tables(_) => String::new(),
-        Shape::Table if key.is_present(defaults) => {
-            format!("; default {}", key.print(defaults, 0))
-        }
-        Shape::Table => "; by default not given".into(),
+    let default = if key.is_needed {
+        String::new()
+    } else if key.is_present(defaults, 0) {
+        format!("; default {}", key.print(defaults, 0))
+    } else {
+        "; by default not given".into()
     };
     format!("{}{rest}{default}.", first.to_uppercase())
 }

@@ -12,13 +12,16 @@ use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use crate::boot::Tracker;
-use crate::limits::CORES_MAX;
+use crate::limits::{CORES_MAX, HTTP_THREADS_MAX};
 
-/// Events that may wait for the control thread: the end of every core, and some signals.
-const EVENTS_MAX: usize = CORES_MAX + 64;
+/// Events that may wait for the control thread: the end of every thread, and some signals.
+const EVENTS_MAX: usize = CORES_MAX + HTTP_THREADS_MAX + 64;
 
 /// How long a panic may take to be logged before the process ends without.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How often the files of certificates are looked at.
+const CERTIFICATES_EVERY: Duration = Duration::from_secs(5);
 
 /// What the control thread learns.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +34,8 @@ pub enum Event {
     Reload,
     /// A core left its loop, as asked or because of an error.
     CoreEnded(usize, Result<(), String>),
+    /// An HTTP thread left its loop, as asked or because of an error.
+    HttpEnded(usize, Result<(), String>),
 }
 
 /// Signals that have become events.
@@ -75,24 +80,56 @@ impl Signals {
     }
 }
 
+/// Something to do every so often.
+struct Chore {
+    every: Duration,
+    next: Instant,
+}
+
+impl Chore {
+    fn every(every: Duration) -> Self {
+        let next = Instant::now() + every;
+        Self { every, next }
+    }
+
+    /// True when it is time to do it, once.
+    fn is_due(&mut self) -> bool {
+        let due = self.next <= Instant::now();
+        if due {
+            self.next = Instant::now() + self.every;
+        }
+        due
+    }
+}
+
 /// Waits until the tracker is to stop, and stops it. `stats_interval_s` of 0 reports only when asked.
 pub fn run(tracker: Tracker, signals: &Signals, stats_interval_s: u32) -> Result<(), String> {
     let interval = Duration::from_secs(u64::from(stats_interval_s));
-    let mut next_report = Instant::now() + interval;
+    let mut reports = (!interval.is_zero()).then(|| Chore::every(interval));
+    let mut certificates = tracker
+        .has_certificates()
+        .then(|| Chore::every(CERTIFICATES_EVERY));
     let ended = loop {
-        let event = if interval.is_zero() {
-            signals.receiver.recv().map_err(RecvTimeoutError::from)
-        } else {
-            signals.receiver.recv_deadline(next_report)
+        let deadlines = [&reports, &certificates].into_iter().flatten();
+        let event = match deadlines.map(|chore| chore.next).min() {
+            None => signals.receiver.recv().map_err(RecvTimeoutError::from),
+            Some(deadline) => signals.receiver.recv_deadline(deadline),
         };
         match event {
             Err(RecvTimeoutError::Timeout) => {
-                report(&tracker);
-                next_report = Instant::now() + interval;
+                if reports.as_mut().is_some_and(Chore::is_due) {
+                    report(&tracker);
+                }
+                if certificates.as_mut().is_some_and(Chore::is_due) {
+                    tracker.reload_certificates(false);
+                }
             }
             Ok(Event::Report) => report(&tracker),
             Ok(Event::Reload) => {
-                warn!("SIGHUP: the configuration is only read at the start; restart to change it");
+                tracker.reload_certificates(true);
+                warn!(
+                    "SIGHUP: only certificates are read again; restart to change the configuration"
+                );
             }
             Ok(Event::Stop(signal)) => {
                 // Before a word is written: whoever reads the log may have stopped reading.
@@ -103,6 +140,10 @@ pub fn run(tracker: Tracker, signals: &Signals, stats_interval_s: u32) -> Result
             Ok(Event::CoreEnded(core, ended)) => {
                 let why = ended.err().unwrap_or_else(|| "without a reason".to_owned());
                 break Err(format!("core {core} ended: {why}"));
+            }
+            Ok(Event::HttpEnded(number, ended)) => {
+                let why = ended.err().unwrap_or_else(|| "without a reason".to_owned());
+                break Err(format!("HTTP thread {number} ended: {why}"));
             }
             Err(RecvTimeoutError::Disconnected) => break Err("the signal thread ended".to_owned()),
         }
@@ -117,10 +158,14 @@ pub fn run(tracker: Tracker, signals: &Signals, stats_interval_s: u32) -> Result
 
 /// Logs what has been counted since the start.
 fn report(tracker: &Tracker) {
-    let cores = tracker.cores();
-    if cores.len() > 1 {
-        for (core, totals) in cores.iter().enumerate() {
-            info!("core {core}: {}", totals.describe());
+    for (name, threads) in [
+        ("core", tracker.cores()),
+        ("HTTP thread", tracker.http_threads()),
+    ] {
+        if threads.len() > 1 {
+            for (number, totals) in threads.iter().enumerate() {
+                info!("{name} {number}: {}", totals.describe());
+            }
         }
     }
     info!(

@@ -20,9 +20,11 @@ mod doorbell;
 mod memory;
 mod mmsg;
 pub mod port_owner;
+mod priority;
 mod ring;
 pub mod socket;
 pub mod steering;
+pub mod tcp;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -31,6 +33,7 @@ use std::time::Duration;
 
 pub use batch::{Datagram, Inbox, Outbox};
 pub use doorbell::Doorbell;
+pub use priority::low_priority;
 pub use ring::OpenRing;
 
 use mmsg::Mmsg;

@@ -1,8 +1,8 @@
-//! Who holds a UDP port, and what the kernel dropped there: read from /proc, for reports only.
+//! Who holds a port, and what the kernel dropped there: read from /proc, for reports only.
 
 use std::fmt;
 use std::fs;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::process;
 
@@ -21,10 +21,19 @@ impl fmt::Display for PortOwner {
     }
 }
 
+/// Which of the kernel's tables.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Transport {
+    /// Datagrams.
+    Udp,
+    /// Listening sockets.
+    Tcp,
+}
+
 /// A process that keeps us from binding `address`, as far as we may look into other processes.
-pub fn of_udp(address: SocketAddr) -> Option<PortOwner> {
+pub fn of(transport: Transport, address: SocketAddr) -> Option<PortOwner> {
     let in_the_way = |row: &Row| collide(row.local, address);
-    let rows: Vec<Row> = udp_table().into_iter().filter(in_the_way).collect();
+    let rows: Vec<Row> = table(transport).into_iter().filter(in_the_way).collect();
     fs::read_dir("/proc").ok()?.flatten().find_map(|folder| {
         let pid: u32 = folder.file_name().to_str()?.parse().ok()?;
         let mut descriptors = fs::read_dir(folder.path().join("fd")).ok()?.flatten();
@@ -45,14 +54,14 @@ pub fn of_udp(address: SocketAddr) -> Option<PortOwner> {
 }
 
 /// The inode by which the kernel's tables name a socket.
-pub fn inode_of(socket: &UdpSocket) -> Option<u64> {
+pub fn inode_of(socket: &impl AsRawFd) -> Option<u64> {
     let target = fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd())).ok()?;
     socket_inode(target.to_str()?)
 }
 
 /// Datagrams that the kernel dropped because these sockets' queues were full.
 pub fn kernel_drops(inodes: &[u64]) -> u64 {
-    udp_table()
+    table(Transport::Udp)
         .iter()
         .filter(|row| inodes.contains(&row.inode))
         .map(|row| row.drops)
@@ -83,17 +92,32 @@ struct Row {
     drops: u64,
 }
 
-fn udp_table() -> Vec<Row> {
-    let tables = ["/proc/self/net/udp", "/proc/self/net/udp6"];
+/// What stands in the state column of a TCP socket that listens.
+const LISTENING: &str = "0A";
+
+fn table(transport: Transport) -> Vec<Row> {
+    let tables = match transport {
+        Transport::Udp => ["/proc/self/net/udp", "/proc/self/net/udp6"],
+        Transport::Tcp => ["/proc/self/net/tcp", "/proc/self/net/tcp6"],
+    };
+    let counts = |line: &&str| {
+        transport == Transport::Udp || line.split_whitespace().nth(3) == Some(LISTENING)
+    };
     let texts = tables
         .iter()
         .filter_map(|path| fs::read_to_string(path).ok());
     texts
-        .flat_map(|text| text.lines().filter_map(read_row).collect::<Vec<_>>())
+        .flat_map(|text| {
+            text.lines()
+                .filter(counts)
+                .filter_map(read_row)
+                .collect::<Vec<_>>()
+        })
         .collect()
 }
 
-/// `sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode ref pointer drops`
+/// `sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode ref pointer drops`, the last
+/// of which is something else for TCP.
 fn read_row(line: &str) -> Option<Row> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let (ip, port) = words.get(1)?.split_once(':')?;
@@ -101,7 +125,7 @@ fn read_row(line: &str) -> Option<Row> {
     Some(Row {
         local: SocketAddr::new(read_ip(ip)?, port),
         inode: words.get(9)?.parse().ok()?,
-        drops: words.get(12)?.parse().ok()?,
+        drops: words.get(12)?.parse().unwrap_or(0),
     })
 }
 
@@ -128,16 +152,23 @@ fn read_ip(hex: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::{TcpListener, UdpSocket};
 
     #[test]
     fn the_owner_of_a_port_is_this_process_when_it_bound_it() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address = socket.local_addr().unwrap();
-        assert_eq!(of_udp(address).unwrap().pid, std::process::id());
-        let wildcard = SocketAddr::from(([0, 0, 0, 0], address.port()));
-        assert_eq!(of_udp(wildcard).unwrap().pid, std::process::id());
-        let elsewhere = SocketAddr::from(([127, 0, 0, 2], address.port()));
-        assert_eq!(of_udp(elsewhere), None);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        for (transport, address) in [
+            (Transport::Udp, socket.local_addr().unwrap()),
+            (Transport::Tcp, listener.local_addr().unwrap()),
+        ] {
+            let pid = |address| of(transport, address).map(|owner| owner.pid);
+            assert_eq!(pid(address), Some(std::process::id()));
+            let wildcard = SocketAddr::from(([0, 0, 0, 0], address.port()));
+            assert_eq!(pid(wildcard), Some(std::process::id()));
+            let elsewhere = SocketAddr::from(([127, 0, 0, 2], address.port()));
+            assert_eq!(pid(elsewhere), None);
+        }
     }
 
     #[test]
@@ -146,7 +177,7 @@ mod tests {
             let socket = UdpSocket::bind(local).unwrap();
             let address = socket.local_addr().unwrap();
             assert!(
-                udp_table().iter().any(|row| row.local == address),
+                table(Transport::Udp).iter().any(|row| row.local == address),
                 "{address}"
             );
         }

@@ -1,4 +1,4 @@
-//! Binding: one socket a core for each listener, every option with its reason.
+//! Binding UDP: one socket a core for each listener, every option with its reason.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::port_owner;
+use super::port_owner::{self, Transport};
 use super::steering::Steering;
 
 /// How often, and how long apart, a port that nobody seems to hold is tried: three seconds in all.
@@ -39,26 +39,30 @@ pub struct Listener {
 
 /// Binds one listener. The error is a sentence.
 pub fn bind(address: SocketAddr, options: &SocketOptions) -> Result<Listener, String> {
-    let first = bind_first_patiently(address, options).map_err(|error| explain(address, &error))?;
+    let first = bind_patiently(Transport::Udp, address, || bind_first(address, options))?;
     bind_others(first, options)
         .map_err(|error| format!("cannot listen on udp://{address}: {error}"))
 }
 
 /// Binds again and again while the port is taken by no process: the kernel needs a moment to take apart
-/// the ring of a tracker that was killed.
-fn bind_first_patiently(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
+/// the rings of a tracker that was killed. The error is a sentence.
+pub(super) fn bind_patiently<S>(
+    transport: Transport,
+    address: SocketAddr,
+    bind: impl Fn() -> io::Result<S>,
+) -> Result<S, String> {
     let mut attempts = 0;
     loop {
-        match bind_first(address, options) {
+        match bind() {
             Err(error)
                 if error.kind() == io::ErrorKind::AddrInUse
                     && attempts < NOBODYS_PORT_ATTEMPTS
-                    && port_owner::of_udp(address).is_none() =>
+                    && port_owner::of(transport, address).is_none() =>
             {
                 attempts += 1;
                 thread::sleep(NOBODYS_PORT_PAUSE);
             }
-            bound => return bound,
+            bound => return bound.map_err(|error| explain(transport, address, &error)),
         }
     }
 }
@@ -151,11 +155,15 @@ pub(super) fn set_option<T>(fd: RawFd, level: i32, option: i32, value: &T) -> io
 }
 
 /// One sentence on why an address could not be bound, and what to do.
-fn explain(address: SocketAddr, error: &io::Error) -> String {
+fn explain(transport: Transport, address: SocketAddr, error: &io::Error) -> String {
+    let (scheme, ss) = match transport {
+        Transport::Udp => ("udp", "-ulpn"),
+        Transport::Tcp => ("tcp", "-tlpn"),
+    };
     let why = match error.kind() {
-        io::ErrorKind::AddrInUse => match port_owner::of_udp(address) {
+        io::ErrorKind::AddrInUse => match port_owner::of(transport, address) {
             Some(owner) => format!("the port is held by {owner}; stop it or choose another port"),
-            None => "another process holds the port; `ss -ulpn` as root names it".to_owned(),
+            None => format!("another process holds the port; `ss {ss}` as root names it"),
         },
         io::ErrorKind::PermissionDenied => {
             "ports below 1024 need root or CAP_NET_BIND_SERVICE".to_owned()
@@ -163,7 +171,7 @@ fn explain(address: SocketAddr, error: &io::Error) -> String {
         io::ErrorKind::AddrNotAvailable => "no interface of this host has that address".to_owned(),
         _ => error.to_string(),
     };
-    format!("cannot listen on udp://{address}: {why}")
+    format!("cannot listen on {scheme}://{address}: {why}")
 }
 
 /// True when binding failed only because the host lacks the address family.

@@ -1,23 +1,19 @@
 //! A request and a shard become a reply: the only place where the rules meet.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::ask::{Ask, Matter};
+use super::export::{Export, Progress};
 use super::mesh::{Full, Handover, Mesh, TravellingScrape};
+use super::rules::Rules;
 use crate::clock::Now;
-use crate::counters::{CoreCounters, Count, Discard, Family, Fault, Kind, Tally};
-use crate::gate::address_policy::{AddressPolicy, is_unicast};
-use crate::gate::connection_id::{ConnectionIds, Verdict};
-use crate::limits::{
-    REPLY_PEERS_V4_MAX, REPLY_PEERS_V6_MAX, TURN_DATAGRAMS_MAX, TURN_HANDOVERS_MAX,
-};
-use crate::net::steering::Steering;
-use crate::net::{Datagram, Origin, Outbox};
-use crate::swarm::{Likely, PeerAddr, PeerAnnounce, State, Swarms};
-use crate::wire::udp::{
-    self, ANNOUNCE_REPLY_HEAD_LEN, Announce, InfoHashes, Request, ScrapeRow, TransactionId,
-};
-use crate::wire::{Event, InfoHash, NumWant};
+use crate::counters::{Count, Discard, Family, Kind, Protocol, Tally, ThreadCounters};
+use crate::limits::{TURN_DATAGRAMS_MAX, TURN_HANDOVERS_MAX};
+use crate::net::{Origin, Outbox};
+use crate::swarm::{Likely, PeerAnnounce, PeerDetails, State, Swarms, Totals};
+use crate::wire::InfoHash;
+use crate::wire::udp::{self, ANNOUNCE_REPLY_HEAD_LEN, PEER_V6_LEN, ScrapeRow, TransactionId};
 
 /// Entries that one turn sweeps at most: some microseconds of work.
 const SWEEP_BUDGET: usize = 512;
@@ -26,42 +22,31 @@ const SWEEP_BUDGET: usize = 512;
 /// be less.
 const SWEEP_PASS_S: u32 = 60;
 
-/// The operator's rules, the same on every core.
-#[derive(Clone)]
-pub struct Rules {
-    /// Issues and checks connection ids.
-    pub connection_ids: ConnectionIds,
-    /// Which addresses are served.
-    pub addresses: AddressPolicy,
-    /// Where the listeners are bound.
-    pub listeners: Vec<SocketAddr>,
-    /// Which core owns which torrent.
-    pub steering: Steering,
-    /// Seconds until a client should announce again.
-    pub interval_s: u32,
-    /// Seconds after which a silent peer is forgotten.
-    pub peer_timeout_s: u32,
-    /// Peers for a client that names no number.
-    pub numwant: u32,
-    /// Most peers for any client.
-    pub numwant_max: u32,
-    /// Most rows of a scrape reply.
-    pub scrape_hashes_max: usize,
-    /// Prefetch the swarms of a turn before answering it; off only to measure what it gains.
-    pub prefetch: bool,
-}
-
 /// An announce that passed the gate: all that its owner needs to answer it.
 #[derive(Clone, Copy)]
 pub struct AnnounceJob {
-    origin: Origin,
-    transaction_id: TransactionId,
-    peer: PeerAnnounce,
+    pub(super) origin: Origin,
+    pub(super) transaction_id: TransactionId,
+    pub(super) peer: PeerAnnounce,
+    pub(super) details: PeerDetails,
+}
+
+/// Who waits for the answer to an announce.
+enum Asker {
+    /// The sender of a datagram.
+    Datagram {
+        origin: Origin,
+        transaction_id: TransactionId,
+        details: PeerDetails,
+    },
+    /// A connection of an HTTP thread.
+    Connection(Box<Ask>),
 }
 
 /// An announce for a swarm of this core, and what the steps of prefetching learn about it.
 struct Pending {
-    job: AnnounceJob,
+    asker: Asker,
+    peer: PeerAnnounce,
     hash: u64,
     likely: Likely,
     /// Chance, drawn before the reply is written so that the peers it picks can be prefetched.
@@ -70,13 +55,18 @@ struct Pending {
 
 /// The swarms of one core and the rules by which it answers.
 pub struct Shard {
-    rules: Rules,
-    swarms: Swarms,
-    mesh: Mesh,
-    counters: Arc<CoreCounters>,
+    pub(super) rules: Rules,
+    pub(super) swarms: Swarms,
+    pub(super) mesh: Mesh,
+    pub(super) counters: Arc<ThreadCounters>,
     random: fastrand::Rng,
     /// Announces of this turn for swarms of this core.
     pending: Vec<Pending>,
+    /// Which HTTP threads have got an answer in this turn and do not know yet.
+    unrung: Vec<bool>,
+    /// Exports under way, and whether the last of them waits for a buffer.
+    exports: Vec<Export>,
+    export_blocked: bool,
     sweep_second: u32,
     sweep_due: usize,
 }
@@ -87,10 +77,11 @@ impl Shard {
         rules: Rules,
         swarms: Swarms,
         mesh: Mesh,
-        counters: Arc<CoreCounters>,
+        counters: Arc<ThreadCounters>,
         random: fastrand::Rng,
     ) -> Self {
         let pending = Vec::with_capacity(TURN_DATAGRAMS_MAX + TURN_HANDOVERS_MAX);
+        let unrung = vec![false; mesh.desks().len()];
         Self {
             rules,
             swarms,
@@ -98,158 +89,20 @@ impl Shard {
             counters,
             random,
             pending,
+            unrung,
+            exports: Vec::new(),
+            export_blocked: false,
             sweep_second: 0,
             sweep_due: 0,
         }
     }
 
     /// What this core counts.
-    pub fn counters(&self) -> &CoreCounters {
+    pub fn counters(&self) -> &ThreadCounters {
         &self.counters
     }
 
-    /// Parses one datagram, checks its connection id and finds its owner. What needs no swarm is
-    /// answered at once.
-    pub fn admit(&mut self, datagram: &Datagram<'_>, now: Now, outbox: &mut Outbox) {
-        let received = datagram.bytes.len() as u64;
-        self.counters.tally(Tally::BytesReceived, received);
-        if let Err(reason) = self.try_admit(datagram, now, outbox) {
-            self.counters.add(Count::Discarded(reason), 1);
-        }
-    }
-
-    fn try_admit(
-        &mut self,
-        datagram: &Datagram<'_>,
-        now: Now,
-        outbox: &mut Outbox,
-    ) -> Result<(), Discard> {
-        let origin = &datagram.origin;
-        if origin.peer.port() == 0 || !is_unicast(origin.peer.ip()) {
-            return Err(Discard::UnanswerableSource);
-        }
-        if origin.local.is_some_and(|local| !is_unicast(local)) {
-            return Err(Discard::NotUnicast);
-        }
-        if datagram.truncated {
-            return Err(Discard::Truncated);
-        }
-        match udp::parse(datagram.bytes)? {
-            Request::Connect(transaction_id) => {
-                self.count_received(origin, Kind::Connect);
-                let id = self
-                    .rules
-                    .connection_ids
-                    .issue(origin.peer.ip(), now.unix_s);
-                self.reply(
-                    outbox,
-                    origin,
-                    Count::Answered(family(origin), Kind::Connect),
-                    |out| udp::write_connect(out, transaction_id, id),
-                )
-            }
-            Request::Announce(id, announce) => {
-                self.count_received(origin, Kind::Announce);
-                let transaction_id = announce.transaction_id;
-                match self
-                    .prove(id, datagram, now)?
-                    .and_then(|()| self.job(&announce, origin))
-                {
-                    Ok(job) => self.route_announce(job),
-                    Err(fault) => self.refuse(outbox, origin, transaction_id, fault),
-                }
-            }
-            Request::Scrape(id, transaction_id, info_hashes) => {
-                self.count_received(origin, Kind::Scrape);
-                match self.prove(id, datagram, now)? {
-                    Ok(()) if info_hashes.is_empty() => {
-                        self.refuse(outbox, origin, transaction_id, Fault::NoInfoHash)
-                    }
-                    Ok(()) => self.scrape(origin, transaction_id, info_hashes, outbox),
-                    Err(fault) => self.refuse(outbox, origin, transaction_id, fault),
-                }
-            }
-        }
-    }
-
-    /// Silence for a forged connection id, an error for one that is too old: the source of the latter
-    /// has proved that it receives what we send. It has proved so long ago, though, that nothing
-    /// larger than its datagram goes there.
-    fn prove(
-        &self,
-        id: udp::ConnectionId,
-        datagram: &Datagram<'_>,
-        now: Now,
-    ) -> Result<Result<(), Fault>, Discard> {
-        let source = datagram.origin.peer.ip();
-        let error_len = udp::ERROR_HEAD_LEN + Fault::ExpiredConnectionId.text().len();
-        match self.rules.connection_ids.check(id, source, now.unix_s) {
-            Verdict::Valid => Ok(Ok(())),
-            Verdict::Forged => Err(Discard::ForgedConnectionId),
-            Verdict::Expired if datagram.bytes.len() < error_len => {
-                Err(Discard::ExpiredConnectionId)
-            }
-            Verdict::Expired => Ok(Err(Fault::ExpiredConnectionId)),
-        }
-    }
-
-    /// What the swarm must be told, once the announce is acceptable.
-    fn job(&self, announce: &Announce<'_>, origin: &Origin) -> Result<AnnounceJob, Fault> {
-        if announce.port == 0 {
-            return Err(Fault::InvalidPort);
-        }
-        let address = self
-            .rules
-            .addresses
-            .peer_address(origin.peer.ip(), self.asked_address(origin))?;
-        let peer = peer_addr(address, announce.port);
-        let state = match announce.event {
-            Event::Stopped => State::Stopped,
-            Event::Completed => State::Seeding,
-            _ if announce.left == 0 => State::Seeding,
-            Event::Paused => State::Paused,
-            Event::None | Event::Started => State::Leeching,
-        };
-        let peers_max = match peer {
-            PeerAddr::V4(_) => REPLY_PEERS_V4_MAX,
-            PeerAddr::V6(_) => REPLY_PEERS_V6_MAX,
-        };
-        let wanted = match announce.num_want {
-            NumWant::Default => self.rules.numwant,
-            NumWant::AtMost(number) => number.min(self.rules.numwant_max),
-        };
-        Ok(AnnounceJob {
-            origin: *origin,
-            transaction_id: announce.transaction_id,
-            peer: PeerAnnounce {
-                info_hash: announce.info_hash,
-                peer,
-                state,
-                completed: announce.event == Event::Completed,
-                wanted: (wanted as usize).min(peers_max),
-            },
-        })
-    }
-
-    /// The address of this host that a datagram was sent to: the listener's own, unless that is every
-    /// address.
-    fn asked_address(&self, origin: &Origin) -> Option<IpAddr> {
-        origin.local.or_else(|| {
-            let bound = self.rules.listeners.get(usize::from(origin.listener))?;
-            (!bound.ip().is_unspecified()).then_some(bound.ip())
-        })
-    }
-
-    fn route_announce(&mut self, job: AnnounceJob) -> Result<(), Discard> {
-        let owner = self.rules.steering.core_of(&job.peer.info_hash);
-        if owner == self.mesh.me() {
-            self.pend(job);
-            return Ok(());
-        }
-        self.hand_over(owner, Handover::Announce(job))
-    }
-
-    fn hand_over(&self, owner: usize, handover: Handover) -> Result<(), Discard> {
+    pub(super) fn hand_over(&self, owner: usize, handover: Handover) -> Result<(), Discard> {
         self.mesh
             .hand_over(owner, handover)
             .map_err(|Full| Discard::HandoverFull)?;
@@ -257,68 +110,75 @@ impl Shard {
         Ok(())
     }
 
-    /// Answers a scrape whose torrents all belong here; sends any other on its way.
-    fn scrape(
-        &mut self,
-        origin: &Origin,
-        transaction_id: TransactionId,
-        info_hashes: InfoHashes<'_>,
-        outbox: &mut Outbox,
-    ) -> Result<(), Discard> {
-        let hashes_max = self.rules.scrape_hashes_max;
-        let asked = || info_hashes.iter().take(hashes_max);
-        if !asked().all(|info_hash| self.owns(&info_hash)) {
-            let scrape = self
-                .mesh
-                .begin(*origin, transaction_id, info_hashes, hashes_max)
-                .map_err(|Full| Discard::HandoverFull)?;
-            return self.fill(scrape, outbox);
-        }
-        if self.rules.prefetch {
-            for info_hash in asked() {
-                self.swarms.prefetch_bucket(self.swarms.hash(&info_hash));
-            }
-            for info_hash in asked() {
-                self.swarms.prefetch_record(self.swarms.hash(&info_hash));
-            }
-        }
-        let rows = asked().map(|info_hash| row(&self.swarms, &info_hash));
-        let count = Count::Answered(family(origin), Kind::Scrape);
-        reply(&self.counters, outbox, origin, count, |out| {
-            write_scrape(out, transaction_id, rows)
-        })
-    }
-
     /// Fills in the rows of this core, then answers the scrape or passes it on.
-    fn fill(
+    pub(super) fn fill(
         &mut self,
         mut scrape: Box<TravellingScrape>,
         outbox: &mut Outbox,
     ) -> Result<(), Discard> {
-        scrape.fill(|info_hash| self.owns(info_hash).then(|| row(&self.swarms, info_hash)));
-        if let Some(next) = scrape.next() {
+        let (rules, swarms, me) = (&self.rules, &self.swarms, self.mesh.me());
+        scrape.sheet.fill(|info_hash| {
+            let owns = rules.steering.core_of(info_hash) == me;
+            owns.then(|| swarms.totals(info_hash))
+        });
+        if let Some(next) = scrape.sheet.next() {
             let owner = self.rules.steering.core_of(next);
             return self.hand_over(owner, Handover::Scrape(scrape));
         }
-        let origin = scrape.origin();
-        let count = Count::Answered(family(&origin), Kind::Scrape);
+        let origin = scrape.origin;
+        let count = Count::Answered(Protocol::Udp, family(&origin), Kind::Scrape);
+        let rows = scrape.sheet.rows().map(|(_, totals)| row(totals));
         let answered = self.reply(outbox, &origin, count, |out| {
-            write_scrape(out, scrape.transaction_id(), scrape.rows().iter().copied())
+            write_scrape(out, scrape.transaction_id, rows)
         });
         self.mesh.finish(scrape);
         answered
     }
 
-    /// Takes what other cores handed over: announces join those of this turn, scrapes are filled in.
+    /// Fills in the rows of this core, then gives the scrape of an HTTP thread back or passes it on.
+    fn fill_ask(&mut self, mut ask: Box<Ask>) {
+        let (rules, swarms, me) = (&self.rules, &self.swarms, self.mesh.me());
+        ask.fill(|info_hash| {
+            let owns = rules.steering.core_of(info_hash) == me;
+            owns.then(|| swarms.totals(info_hash))
+        });
+        let desk = ask.desk;
+        match ask.next() {
+            None => self.mesh.desks()[desk].put(ask),
+            Some(next) => {
+                let owner = self.rules.steering.core_of(next);
+                match self.hand_over(owner, Handover::Ask(ask)) {
+                    Ok(()) => return,
+                    // It lies on its desk, with rows missing.
+                    Err(reason) => self.counters.add(Count::Discarded(reason), 1),
+                }
+            }
+        }
+        self.unrung[desk] = true;
+    }
+
+    /// Takes what other cores and HTTP threads handed over: announces join those of this turn, scrapes
+    /// are filled in.
     pub fn take_handovers(&mut self, outbox: &mut Outbox) {
         for _ in 0..TURN_HANDOVERS_MAX {
             let Some(handover) = self.mesh.take() else {
                 return;
             };
-            self.counters.tally(Tally::TakenOver, 1);
             match handover {
-                Handover::Announce(job) => self.pend(job),
+                Handover::Announce(job) => {
+                    self.counters.tally(Tally::TakenOver, 1);
+                    self.pend_datagram(job);
+                }
+                Handover::Ask(ask) => {
+                    self.counters.tally(Tally::Asked, 1);
+                    match *ask.matter() {
+                        Matter::Announce { peer, .. } => self.pend(peer, Asker::Connection(ask)),
+                        Matter::Scrape | Matter::Blank => self.fill_ask(ask),
+                    }
+                }
+                Handover::Export(export) => self.exports.push(*export),
                 Handover::Scrape(scrape) => {
+                    self.counters.tally(Tally::TakenOver, 1);
                     if let Err(reason) = self.fill(scrape, outbox) {
                         self.counters.add(Count::Discarded(reason), 1);
                     }
@@ -327,10 +187,20 @@ impl Shard {
         }
     }
 
-    fn pend(&mut self, job: AnnounceJob) {
+    pub(super) fn pend_datagram(&mut self, job: AnnounceJob) {
+        let asker = Asker::Datagram {
+            origin: job.origin,
+            transaction_id: job.transaction_id,
+            details: job.details,
+        };
+        self.pend(job.peer, asker);
+    }
+
+    fn pend(&mut self, peer: PeerAnnounce, asker: Asker) {
         self.pending.push(Pending {
-            job,
-            hash: self.swarms.hash(&job.peer.info_hash),
+            asker,
+            peer,
+            hash: self.swarms.hash(&peer.info_hash),
             likely: Likely::default(),
             turn: self.random.u64(..),
         });
@@ -359,44 +229,77 @@ impl Shard {
             announce.likely = swarms.prefetch_peers(announce.likely);
         }
         for announce in &*pending {
-            swarms.prefetch_search(announce.likely, &announce.job.peer.peer);
+            swarms.prefetch_search(announce.likely, &announce.peer.peer);
         }
         for announce in &*pending {
-            swarms.prefetch_entries(announce.likely, &announce.job.peer, announce.turn);
+            swarms.prefetch_entries(announce.likely, &announce.peer, announce.turn);
         }
     }
 
-    /// Answers the announces of this turn.
+    /// Answers the announces of this turn, then wakes the HTTP threads that got an answer.
     pub fn answer_announces(&mut self, now: Now, outbox: &mut Outbox) {
         let Self {
             pending,
             swarms,
             rules,
             counters,
+            mesh,
+            unrung,
             ..
         } = self;
         for Pending {
-            job, hash, turn, ..
+            asker,
+            peer,
+            hash,
+            turn,
+            ..
         } in pending.drain(..)
         {
-            let count = Count::Answered(family(&job.origin), Kind::Announce);
-            let replied = reply(counters, outbox, &job.origin, count, |out| {
-                let (head, peers) = out.split_at_mut(ANNOUNCE_REPLY_HEAD_LEN);
-                let told = swarms.announce(hash, &job.peer, now.uptime_s, turn, peers);
-                let refused = !told.stored && job.peer.state != State::Stopped;
-                counters.tally(Tally::NotStored, u64::from(refused));
-                counters.tally(Tally::Completed, u64::from(told.completed));
-                let head_len = udp::write_announce_head(
-                    head,
-                    job.transaction_id,
-                    rules.interval_s,
-                    told.totals.leechers,
-                    told.totals.seeders,
-                );
-                head_len + told.written
-            });
-            if let Err(reason) = replied {
-                counters.add(Count::Discarded(reason), 1);
+            match asker {
+                Asker::Datagram {
+                    origin,
+                    transaction_id,
+                    details,
+                } => {
+                    let count = Count::Answered(Protocol::Udp, family(&origin), Kind::Announce);
+                    let replied = reply(counters, outbox, &origin, count, |out| {
+                        let (head, peers) = out.split_at_mut(ANNOUNCE_REPLY_HEAD_LEN);
+                        let told = swarms.announce(hash, &peer, now.uptime_s, turn, peers);
+                        count_announced(counters, &peer, told.stored, told.completed);
+                        if swarms.keeps_details() && told.stored {
+                            swarms.note_details(&peer, details);
+                        }
+                        let mut written = told.written;
+                        if rules.v4_mapped {
+                            let left = peer.wanted.saturating_sub(written / PEER_V6_LEN);
+                            let rest = &mut peers[written..];
+                            written += swarms.mapped_v4(hash, &peer, left, turn, rest);
+                        }
+                        let head_len = udp::write_announce_head(
+                            head,
+                            transaction_id,
+                            rules.interval_s,
+                            told.totals.leechers,
+                            told.totals.seeders,
+                        );
+                        head_len + written
+                    });
+                    if let Err(reason) = replied {
+                        counters.add(Count::Discarded(reason), 1);
+                    }
+                }
+                Asker::Connection(mut ask) => {
+                    ask.announce(swarms, hash, now.uptime_s, turn, rules.v4_mapped);
+                    let told = &ask.announced;
+                    count_announced(counters, &peer, told.stored, told.completed);
+                    unrung[ask.desk] = true;
+                    mesh.desks()[ask.desk].put(ask);
+                }
+            }
+        }
+        for (desk, unrung) in mesh.desks().iter().zip(unrung) {
+            if std::mem::take(unrung) {
+                desk.ring();
             }
         }
     }
@@ -411,9 +314,21 @@ impl Shard {
         self.mesh.awake();
     }
 
-    /// True when this second's share of sweeping is not done yet.
-    pub fn has_sweeping_to_do(&self) -> bool {
-        self.sweep_due > 0
+    /// True when this second's share of sweeping is not done yet, or an export can go on.
+    pub fn has_more_to_do(&self) -> bool {
+        self.sweep_due > 0 || !(self.exports.is_empty() || self.export_blocked)
+    }
+
+    /// Goes on with an export, a bounded part of it.
+    pub fn export(&mut self) {
+        let Some(export) = self.exports.last_mut() else {
+            return;
+        };
+        let progress = export.go_on(&self.swarms);
+        self.export_blocked = progress == Progress::Blocked;
+        if progress == Progress::Ended {
+            self.exports.pop();
+        }
     }
 
     /// Forgets silent peers: each second its share of all entries, each turn a bounded part of it.
@@ -454,27 +369,11 @@ impl Shard {
         }
     }
 
-    fn owns(&self, info_hash: &InfoHash) -> bool {
+    pub(super) fn owns(&self, info_hash: &InfoHash) -> bool {
         self.rules.steering.core_of(info_hash) == self.mesh.me()
     }
 
-    fn count_received(&self, origin: &Origin, kind: Kind) {
-        self.counters.add(Count::Received(family(origin), kind), 1);
-    }
-
-    fn refuse(
-        &self,
-        outbox: &mut Outbox,
-        origin: &Origin,
-        transaction_id: TransactionId,
-        fault: Fault,
-    ) -> Result<(), Discard> {
-        self.reply(outbox, origin, Count::Faulted(fault), |out| {
-            udp::write_error(out, transaction_id, fault.text())
-        })
-    }
-
-    fn reply(
+    pub(super) fn reply(
         &self,
         outbox: &mut Outbox,
         origin: &Origin,
@@ -487,7 +386,7 @@ impl Shard {
 
 /// Puts a reply into the outbox and counts it.
 fn reply(
-    counters: &CoreCounters,
+    counters: &ThreadCounters,
     outbox: &mut Outbox,
     origin: &Origin,
     count: Count,
@@ -499,22 +398,13 @@ fn reply(
     Ok(())
 }
 
-/// Address and port in the bytes that replies carry.
-fn peer_addr(address: IpAddr, port: u16) -> PeerAddr {
-    fn join<const N: usize>(octets: &[u8], port: u16) -> [u8; N] {
-        let mut bytes = [0; N];
-        bytes[..N - 2].copy_from_slice(octets);
-        bytes[N - 2..].copy_from_slice(&port.to_be_bytes());
-        bytes
-    }
-    match address {
-        IpAddr::V4(v4) => PeerAddr::V4(join(&v4.octets(), port)),
-        IpAddr::V6(v6) => PeerAddr::V6(join(&v6.octets(), port)),
-    }
+fn count_announced(counters: &ThreadCounters, peer: &PeerAnnounce, stored: bool, completed: bool) {
+    let refused = !stored && peer.state != State::Stopped;
+    counters.tally(Tally::NotStored, u64::from(refused));
+    counters.tally(Tally::Completed, u64::from(completed));
 }
 
-fn row(swarms: &Swarms, info_hash: &InfoHash) -> ScrapeRow {
-    let totals = swarms.totals(info_hash);
+pub(super) fn row(totals: &Totals) -> ScrapeRow {
     ScrapeRow {
         seeders: totals.seeders,
         completed: totals.completed,
@@ -522,7 +412,7 @@ fn row(swarms: &Swarms, info_hash: &InfoHash) -> ScrapeRow {
     }
 }
 
-fn write_scrape(
+pub(super) fn write_scrape(
     out: &mut [u8],
     transaction_id: TransactionId,
     rows: impl Iterator<Item = ScrapeRow>,
@@ -532,7 +422,7 @@ fn write_scrape(
     head_len + rows.enumerate().map(written).sum::<usize>()
 }
 
-fn family(origin: &Origin) -> Family {
+pub(super) fn family(origin: &Origin) -> Family {
     match origin.peer {
         SocketAddr::V4(_) => Family::Ip4,
         SocketAddr::V6(_) => Family::Ip6,

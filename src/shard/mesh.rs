@@ -4,19 +4,19 @@
 //! that name torrents of several cores. Without it they carry most announces. Either way nothing
 //! comes back: every core has a socket on the same port, so the owner answers the client itself.
 //!
-//! A scrape over several cores *travels*: each core fills in the rows of its own torrents and passes it
-//! on, the last one answers. It visits a core at most once, and there is nothing to gather, to
-//! time out or to lose track of.
+//! HTTP threads put their questions into the same queues; the answers lie on a [`Desk`] of theirs.
 
 use std::sync::Arc;
 
 use crossbeam_queue::ArrayQueue;
 
 use super::answer::AnnounceJob;
-use crate::limits::{HANDOVER_QUEUE_LEN, SCRAPE_HASHES_MAX, TRAVELLING_SCRAPES_MAX};
+use super::ask::{Ask, Desk};
+use super::export::Export;
+use super::sheet::Sheet;
+use crate::limits::{HANDOVER_QUEUE_LEN, TRAVELLING_SCRAPES_MAX};
 use crate::net::{Doorbell, Origin};
-use crate::wire::InfoHash;
-use crate::wire::udp::{InfoHashes, ScrapeRow, TransactionId};
+use crate::wire::udp::{InfoHashes, TransactionId};
 
 /// A request on its way to the core that owns it.
 pub enum Handover {
@@ -24,6 +24,10 @@ pub enum Handover {
     Announce(AnnounceJob),
     /// Some of its rows are still to be filled in.
     Scrape(Box<TravellingScrape>),
+    /// From an HTTP thread, which gets it back answered.
+    Ask(Box<Ask>),
+    /// Somebody wants to know all torrents.
+    Export(Box<Export>),
 }
 
 /// Why a handover did not happen: a queue was full. The client will ask again.
@@ -52,11 +56,63 @@ pub struct Mesh {
     mailboxes: Arc<[Mailbox]>,
     /// Scrapes that nobody travels with; as many exist as will ever be needed.
     spare: Arc<ArrayQueue<Box<TravellingScrape>>>,
+    /// Where the answers for each HTTP thread go.
+    desks: Arc<[Desk]>,
+}
+
+/// The mailboxes of all cores as an HTTP thread sees them.
+#[derive(Clone)]
+pub struct Counter {
+    me: usize,
+    mailboxes: Arc<[Mailbox]>,
+    desks: Arc<[Desk]>,
+}
+
+impl Counter {
+    /// Which HTTP thread this is.
+    pub fn me(&self) -> usize {
+        self.me
+    }
+
+    /// Puts a question before the core that owns its torrent. The core is not told before
+    /// [`Counter::ring`], so that it finds the questions of a whole turn at once.
+    pub fn post(&self, owner: usize, ask: Box<Ask>) -> Result<(), Box<Ask>> {
+        self.mailboxes[owner]
+            .queue
+            .push(Handover::Ask(ask))
+            .map_err(|refused| match refused {
+                Handover::Ask(ask) => ask,
+                _ => unreachable!("what is refused is what was pushed"),
+            })
+    }
+
+    /// Asks a core for all its torrents, and wakes it.
+    pub fn export(&self, core: usize, export: Export) -> Result<(), Full> {
+        let handover = Handover::Export(Box::new(export));
+        let pushed = self.mailboxes[core].queue.push(handover);
+        self.ring(core);
+        pushed.map_err(|_| Full)
+    }
+
+    /// Wakes a core, if it sleeps.
+    pub fn ring(&self, owner: usize) {
+        self.mailboxes[owner].doorbell.ring();
+    }
+
+    /// How many cores there are to ask.
+    pub fn cores(&self) -> usize {
+        self.mailboxes.len()
+    }
+
+    /// Where this thread finds its answers.
+    pub fn desk(&self) -> &Desk {
+        &self.desks[self.me]
+    }
 }
 
 impl Mesh {
-    /// One mesh a core, over a doorbell a core.
-    pub fn between(doorbells: &[Arc<Doorbell>]) -> Vec<Self> {
+    /// One mesh a core, over a doorbell a core, and a counter for each of `http_threads`.
+    pub fn between(doorbells: &[Arc<Doorbell>], http_threads: usize) -> (Vec<Self>, Vec<Counter>) {
         let mailboxes: Arc<[Mailbox]> = doorbells
             .iter()
             .map(|doorbell| Mailbox::new(Arc::clone(doorbell)))
@@ -66,17 +122,30 @@ impl Mesh {
             while spare.push(Box::new(TravellingScrape::empty())).is_ok() {}
         }
         let spare = Arc::new(spare);
+        let desks: Arc<[Desk]> = (0..http_threads).map(|_| Desk::new()).collect();
         let mesh = |me| Self {
             me,
             mailboxes: Arc::clone(&mailboxes),
             spare: Arc::clone(&spare),
+            desks: Arc::clone(&desks),
         };
-        (0..doorbells.len()).map(mesh).collect()
+        let counter = |me| Counter {
+            me,
+            mailboxes: Arc::clone(&mailboxes),
+            desks: Arc::clone(&desks),
+        };
+        let meshes = (0..doorbells.len()).map(mesh).collect();
+        (meshes, (0..http_threads).map(counter).collect())
     }
 
     /// Which core this is.
     pub fn me(&self) -> usize {
         self.me
+    }
+
+    /// The desks of the HTTP threads.
+    pub(super) fn desks(&self) -> &[Desk] {
+        &self.desks
     }
 
     /// Gives a request to its owner.
@@ -88,8 +157,11 @@ impl Mesh {
                 Ok(())
             }
             Err(refused) => {
-                if let Handover::Scrape(scrape) = refused {
-                    self.finish(scrape);
+                match refused {
+                    Handover::Scrape(scrape) => self.finish(scrape),
+                    // Back to whoever waits for it, who sees what is missing.
+                    Handover::Ask(ask) => self.desks[ask.desk].put(ask),
+                    Handover::Announce(_) | Handover::Export(_) => {}
                 }
                 Err(Full)
             }
@@ -112,14 +184,14 @@ impl Mesh {
         let mut scrape = self.spare.pop().ok_or(Full)?;
         scrape.origin = origin;
         scrape.transaction_id = transaction_id;
-        scrape.filled = 0;
-        scrape.len = info_hashes.len().min(hashes_max);
-        for (place, info_hash) in scrape.info_hashes[..scrape.len]
-            .iter_mut()
-            .zip(info_hashes.iter())
-        {
-            *place = info_hash;
-        }
+        scrape.sheet.begin(|places| {
+            let asked = info_hashes.iter().take(hashes_max);
+            places
+                .iter_mut()
+                .zip(asked)
+                .map(|(place, info_hash)| *place = info_hash)
+                .count()
+        });
         Ok(scrape)
     }
 
@@ -142,59 +214,22 @@ impl Mesh {
     }
 }
 
-/// A scrape whose torrents belong to several cores.
+/// A scrape over UDP whose torrents belong to several cores.
 pub struct TravellingScrape {
-    origin: Origin,
-    transaction_id: TransactionId,
-    len: usize,
-    /// One bit a row.
-    filled: u128,
-    info_hashes: [InfoHash; SCRAPE_HASHES_MAX],
-    rows: [ScrapeRow; SCRAPE_HASHES_MAX],
+    /// Who asked.
+    pub origin: Origin,
+    /// What the reply echoes.
+    pub transaction_id: TransactionId,
+    /// What it asks for.
+    pub sheet: Sheet,
 }
-
-const _: () = assert!(SCRAPE_HASHES_MAX <= u128::BITS as usize);
 
 impl TravellingScrape {
     fn empty() -> Self {
         Self {
             origin: Origin::NOBODY,
             transaction_id: TransactionId(0),
-            len: 0,
-            filled: 0,
-            info_hashes: [InfoHash([0; InfoHash::LEN]); SCRAPE_HASHES_MAX],
-            rows: [ScrapeRow::default(); SCRAPE_HASHES_MAX],
+            sheet: Sheet::empty(),
         }
-    }
-
-    /// Fills in the rows for which `row` has an answer.
-    pub fn fill(&mut self, mut row: impl FnMut(&InfoHash) -> Option<ScrapeRow>) {
-        for position in 0..self.len {
-            if let Some(row) = row(&self.info_hashes[position]) {
-                self.rows[position] = row;
-                self.filled |= 1 << position;
-            }
-        }
-    }
-
-    /// The first torrent without a row: its owner comes next. `None` when the scrape can be answered.
-    pub fn next(&self) -> Option<&InfoHash> {
-        let position = self.filled.trailing_ones() as usize;
-        self.info_hashes[..self.len].get(position)
-    }
-
-    /// Who asked.
-    pub fn origin(&self) -> Origin {
-        self.origin
-    }
-
-    /// What the reply echoes.
-    pub fn transaction_id(&self) -> TransactionId {
-        self.transaction_id
-    }
-
-    /// The rows in the order of the request.
-    pub fn rows(&self) -> &[ScrapeRow] {
-        &self.rows[..self.len]
     }
 }

@@ -1,9 +1,18 @@
 //! One core: its sockets, its share of the swarms, and the rules. Read `turn.rs` first.
 
+mod admit;
 mod answer;
+mod ask;
+mod export;
 mod mesh;
+mod rules;
+mod sheet;
 mod turn;
 
-pub use answer::{AnnounceJob, Rules, Shard};
-pub use mesh::Mesh;
+pub use answer::{AnnounceJob, Shard};
+pub use ask::{Ask, Desk, Matter, NO_DETAILS};
+pub use export::{Chunk, Export, Row};
+pub use mesh::{Counter, Mesh};
+pub use rules::{Rules, Said};
+pub use sheet::Sheet;
 pub use turn::Core;

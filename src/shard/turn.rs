@@ -6,11 +6,12 @@
 //! receive   up to TURN_DATAGRAMS_MAX datagrams lie in the inbox
 //! admit     parse each -> check its connection id -> find the core that owns its torrent;
 //!           connects and refusals are answered here, announces of other cores go to the mesh
-//! take      what other cores handed over joins the announces of this turn
+//! take      what other cores and HTTP threads ask joins the announces of this turn
 //! prefetch  ask memory for every swarm that the turn will touch, all at once
-//! answer    one peer in, a few peers out, straight into the outbox
+//! answer    one peer in, a few peers out, straight into the outbox or onto an HTTP thread's desk
 //! send      the replies may go
 //! sweep     forget the peers that went silent, a bounded number of them
+//! export    tell of a bounded number of torrents, when somebody wants to know them all
 //! ```
 
 use std::io;
@@ -53,7 +54,7 @@ impl Core {
         // Everything that a doorbell announces is looked at after the core has said that it will
         // sleep; a ring before that would not wake it.
         let handovers_wait = shard.about_to_sleep();
-        if handovers_wait || shard.has_sweeping_to_do() || stop.load(Ordering::Relaxed) {
+        if handovers_wait || shard.has_more_to_do() || stop.load(Ordering::Relaxed) {
             shard.awake();
             net.wait(Duration::ZERO)?;
         } else {
@@ -73,6 +74,7 @@ impl Core {
         net.send()?;
 
         shard.sweep(now);
+        shard.export();
         shard
             .counters()
             .tally(Tally::SendFailed, net.take_send_failures());

@@ -18,7 +18,7 @@ use ahash::RandomState;
 use super::expiry::Tick;
 use super::family::{EntryV4, EntryV6, Family, Meta, V4, V6};
 use super::peers::Peers;
-use super::{Gauge, Gauges, Totals};
+use super::{PeerAddr, Totals};
 
 /// IPv4 peers that a record holds by itself.
 pub(super) const INLINE_V4: usize = 4;
@@ -157,10 +157,11 @@ impl<'a, F: Family> Few<'a, F> {
         role
     }
 
-    fn sweep(&mut self, now: Tick, gone: &mut Gauge) {
+    fn sweep(&mut self, now: Tick, gone: &mut impl FnMut(PeerAddr, Role)) {
         for at in (0..usize::from(*self.len)).rev() {
             if F::meta(&self.peers[at]).expiry().is_over(now) {
-                gone.count(self.remove(at));
+                let wire = F::wire(&self.peers[at]);
+                gone(F::addr(wire), self.remove(at));
             }
         }
     }
@@ -307,16 +308,16 @@ impl Body {
         }
     }
 
-    /// Removes what has expired among inline peers.
-    pub(super) fn sweep_inline(&mut self, now: Tick, gone: &mut Gauges) {
+    /// Removes what has expired among inline peers, and tells `gone` of each.
+    pub(super) fn sweep_inline(&mut self, now: Tick, gone: &mut impl FnMut(PeerAddr, Role)) {
         match self {
             Self::V4 {
                 len,
                 seeders,
                 peers,
-            } => Few::<V4>::new(len, seeders, peers).sweep(now, &mut gone.v4),
+            } => Few::<V4>::new(len, seeders, peers).sweep(now, gone),
             Self::V6 { len, seeders, peer } => {
-                Few::<V6>::new(len, seeders, peer).sweep(now, &mut gone.v6);
+                Few::<V6>::new(len, seeders, peer).sweep(now, gone);
             }
             Self::Heap { .. } => {}
         }

@@ -17,7 +17,7 @@ use std::hash::{BuildHasher, Hasher};
 use super::body::{Body, Few, View};
 use super::expiry::Tick;
 use super::peers::Peers;
-use super::{Gauge, Gauges};
+use super::{Gauge, Gauges, PeerAddr};
 
 /// The two bytes of a peer that are not sent: when it expires, and whether it is a partial seed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,6 +54,8 @@ pub(super) trait Family: Sized + 'static {
     fn wire(entry: &Self::Entry) -> Self::Wire;
     /// The peer's other two bytes.
     fn meta(entry: &Self::Entry) -> Meta;
+    /// The same in the type that knows its family.
+    fn addr(wire: Self::Wire) -> PeerAddr;
     /// True when the entry is that peer.
     fn is(entry: &Self::Entry, wire: &Self::Wire) -> bool;
     /// A keyed hash: whoever announces chooses at least the port.
@@ -127,6 +129,11 @@ impl Family for V4 {
     #[inline]
     fn meta(entry: &EntryV4) -> Meta {
         Meta((entry.0 >> 48) as u16)
+    }
+
+    #[inline]
+    fn addr(wire: [u8; 6]) -> PeerAddr {
+        PeerAddr::V4(wire)
     }
 
     #[inline]
@@ -217,6 +224,11 @@ impl Family for V6 {
     #[inline]
     fn meta(entry: &EntryV6) -> Meta {
         entry.meta
+    }
+
+    #[inline]
+    fn addr(wire: [u8; 18]) -> PeerAddr {
+        PeerAddr::V6(wire)
     }
 
     #[inline]

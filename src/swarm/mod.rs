@@ -18,6 +18,8 @@
 //!      |
 //!   entries    [ seeder .. seeder | leecher .. leecher ]
 //!                each the 6 or 18 bytes that are sent, and 2 of expiry and flag
+//!
+//!   Details    [ info-hash, peer | peer id, uploaded .. ]    beside it all, and only on demand
 //! ```
 //!
 //! None of the waits depends on another request, so a turn asks for a line of all its requests
@@ -29,11 +31,16 @@
 
 mod body;
 mod buckets;
+mod details;
 mod expiry;
+mod export;
 mod family;
 mod index;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod model_tests;
+mod other_family;
 mod peer_index;
 mod peers;
 mod records;
@@ -48,7 +55,10 @@ use std::hash::{BuildHasher, Hasher};
 
 use crate::wire::InfoHash;
 use body::{Body, Role, View};
+use details::Details;
+pub use details::PeerDetails;
 use expiry::Calendar;
+pub use export::ExportCursor;
 use family::{Family, V4, V6};
 use index::Index;
 use records::{Records, Swarm};
@@ -80,6 +90,8 @@ pub struct Settings {
     pub remove_peerless: bool,
     /// Bytes that these swarms may allocate; beyond it, newcomers are answered but not stored.
     pub memory_budget: Option<usize>,
+    /// Whether [`PeerDetails`] of the peers are kept, at some 110 bytes each.
+    pub peer_details: bool,
 }
 
 /// Address and port of a peer, as replies carry them.
@@ -188,6 +200,14 @@ pub struct Gauges {
 }
 
 impl Gauges {
+    /// The gauge that counts this peer.
+    fn of(&mut self, peer: &PeerAddr) -> &mut Gauge {
+        match peer {
+            PeerAddr::V4(_) => &mut self.v4,
+            PeerAddr::V6(_) => &mut self.v6,
+        }
+    }
+
     fn subtract(&mut self, gone: &Self) {
         self.v4.seeders -= gone.v4.seeders;
         self.v4.leechers -= gone.v4.leechers;
@@ -204,16 +224,18 @@ pub struct Swarms {
     calendar: Calendar,
     cursor: sweep::Cursor,
     gauges: Gauges,
-    /// Bytes of all lists; kept up to date by whoever changes one.
-    list_bytes: usize,
+    /// Bytes of all lists and of the details; kept up to date by whoever changes them.
+    heap_bytes: usize,
     remove_peerless: bool,
     memory_budget: Option<usize>,
+    details: Option<Box<Details>>,
 }
 
 impl Swarms {
     /// No swarms yet.
     pub fn new(settings: Settings) -> Self {
         let [a, b, c, d] = settings.seeds;
+        let details: Option<Box<Details>> = settings.peer_details.then(Box::default);
         Self {
             records: Records::default(),
             index: Index::for_entries(0),
@@ -221,9 +243,10 @@ impl Swarms {
             calendar: Calendar::new(settings.peer_timeout_s),
             cursor: sweep::Cursor::default(),
             gauges: Gauges::default(),
-            list_bytes: 0,
+            heap_bytes: details.as_ref().map_or(0, |table| table.bytes()),
             remove_peerless: settings.remove_peerless,
             memory_budget: settings.memory_budget,
+            details,
         }
     }
 
@@ -280,9 +303,16 @@ impl Swarms {
         self.gauges
     }
 
-    /// Bytes allocated: chunks whether full or not, lists with their room, indexes.
+    /// Bytes allocated: chunks whether full or not, lists with their room, indexes, details.
     pub fn memory_bytes(&self) -> usize {
-        self.records.bytes() + self.index.bytes() + self.list_bytes
+        self.records.bytes() + self.index.bytes() + self.heap_bytes
+    }
+
+    /// True while the memory budget is not used up.
+    #[inline]
+    fn may_grow(&self) -> bool {
+        self.memory_budget
+            .is_none_or(|budget| self.memory_bytes() < budget)
     }
 
     fn announce_as<F: Family>(
@@ -299,11 +329,9 @@ impl Swarms {
             State::Seeding => Role::Seeder,
             State::Leeching => Role::Leecher,
             State::Paused => Role::Partial,
-            State::Stopped => return self.stop::<F>(found, wire),
+            State::Stopped => return self.stop::<F>(found, wire, announce),
         };
-        let may_grow = self
-            .memory_budget
-            .is_none_or(|budget| self.memory_bytes() < budget);
+        let may_grow = self.may_grow();
         let position = match found {
             Some(position) => position,
             None if may_grow => self.create(hash, announce.info_hash),
@@ -315,7 +343,7 @@ impl Swarms {
         let put = swarm
             .body
             .put::<F>(wire, role, expiry, may_grow, &self.keys);
-        self.list_bytes = self.list_bytes - bytes_before + swarm.body.heap_bytes();
+        self.heap_bytes = self.heap_bytes - bytes_before + swarm.body.heap_bytes();
         if put.at.is_some() && put.before != Some(role) {
             let gauge = F::gauge(&mut self.gauges);
             if let Some(before) = put.before {
@@ -344,7 +372,12 @@ impl Swarms {
 
     /// Removes a peer. Its record stays until the sweep comes by: it may well be needed again.
     #[cold]
-    fn stop<F: Family>(&mut self, found: Option<u32>, wire: &F::Wire) -> Announced {
+    fn stop<F: Family>(
+        &mut self,
+        found: Option<u32>,
+        wire: &F::Wire,
+        announce: &PeerAnnounce,
+    ) -> Announced {
         let Some(position) = found else {
             return Announced::default();
         };
@@ -353,9 +386,11 @@ impl Swarms {
         if let Some(role) = swarm.body.remove::<F>(wire, &self.keys) {
             F::gauge(&mut self.gauges).discount(role);
         }
-        self.list_bytes = self.list_bytes - bytes_before + swarm.body.heap_bytes();
+        self.heap_bytes = self.heap_bytes - bytes_before + swarm.body.heap_bytes();
+        let totals = swarm.body.totals(swarm.completed);
+        self.forget_details(announce);
         Announced {
-            totals: swarm.body.totals(swarm.completed),
+            totals,
             ..Announced::default()
         }
     }

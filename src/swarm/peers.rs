@@ -11,7 +11,7 @@
 
 use ahash::RandomState;
 
-use super::Gauge;
+use super::PeerAddr;
 use super::body::{Put, Role, View};
 use super::expiry::Tick;
 use super::family::Family;
@@ -164,8 +164,8 @@ impl<F: Family> Peers<F> {
         role
     }
 
-    /// Looks at no more than `budget` peers below `from`, downwards, and removes those who have
-    /// expired. Returns where to go on (0 means that all were seen) and how many it looked at.
+    /// Looks at no more than `budget` peers below `from`, downwards, removes those who have expired
+    /// and tells `gone` of each. Returns where to go on (0 means that all were seen) and how many it looked at.
     ///
     /// Downwards, because a removal fills the hole with peers from above, and those were seen.
     pub(super) fn sweep(
@@ -173,14 +173,15 @@ impl<F: Family> Peers<F> {
         from: usize,
         budget: usize,
         now: Tick,
-        gone: &mut Gauge,
+        gone: &mut impl FnMut(PeerAddr, Role),
         keys: &RandomState,
     ) -> (usize, usize) {
         let from = from.min(self.entries.len());
         let end = from.saturating_sub(budget);
         for at in (end..from).rev() {
             if F::meta(&self.entries[at]).expiry().is_over(now) {
-                gone.count(self.remove(at, keys));
+                let wire = F::wire(&self.entries[at]);
+                gone(F::addr(wire), self.remove(at, keys));
             }
         }
         (end, from - end)

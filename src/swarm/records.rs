@@ -1,4 +1,5 @@
-//! The swarm records: dense, one cache line each, in chunks that never move.
+//! The swarm records: dense, one cache line each, in chunks that never move. Details of peers stand
+//! in the same way.
 //!
 //! ```text
 //!   chunks    [ 4096 records ][ 4096 records ][ 1200 records ..... ][ spare, empty ]
@@ -14,8 +15,8 @@ use super::body::Body;
 use crate::prefetch::prefetch_read;
 use crate::wire::InfoHash;
 
-/// Records of a chunk: 256 KiB.
-const CHUNK: usize = 4096;
+/// Most bytes of a chunk.
+const CHUNK_BYTES: usize = 256 << 10;
 
 /// A torrent and its peers.
 #[repr(align(64))]
@@ -28,28 +29,39 @@ pub(super) struct Swarm {
 
 const _: () = assert!(size_of::<Swarm>() == 64);
 
-/// All swarms of a core.
-#[derive(Default)]
-pub(super) struct Records {
-    chunks: Vec<Vec<Swarm>>,
+/// All swarms of a core, or all of something else.
+pub(super) struct Records<T = Swarm> {
+    chunks: Vec<Vec<T>>,
     len: usize,
 }
 
-impl Records {
+impl<T> Default for Records<T> {
+    fn default() -> Self {
+        Self {
+            chunks: Vec::new(),
+            len: 0,
+        }
+    }
+}
+
+impl<T> Records<T> {
+    /// Records of a chunk: a power of two, so that finding one takes no division.
+    const CHUNK: usize = 1 << (CHUNK_BYTES / size_of::<T>()).ilog2();
+
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
     #[inline]
-    pub(super) fn get(&self, position: u32) -> &Swarm {
+    pub(super) fn get(&self, position: u32) -> &T {
         let position = position as usize;
-        &self.chunks[position / CHUNK][position % CHUNK]
+        &self.chunks[position / Self::CHUNK][position % Self::CHUNK]
     }
 
     #[inline]
-    pub(super) fn get_mut(&mut self, position: u32) -> &mut Swarm {
+    pub(super) fn get_mut(&mut self, position: u32) -> &mut T {
         let position = position as usize;
-        &mut self.chunks[position / CHUNK][position % CHUNK]
+        &mut self.chunks[position / Self::CHUNK][position % Self::CHUNK]
     }
 
     #[inline]
@@ -58,13 +70,13 @@ impl Records {
     }
 
     /// Adds a record and returns its position.
-    pub(super) fn push(&mut self, swarm: Swarm) -> u32 {
-        let position = u32::try_from(self.len).expect("a core has fewer than 2^32 swarms");
-        let chunk = self.len / CHUNK;
+    pub(super) fn push(&mut self, record: T) -> u32 {
+        let position = u32::try_from(self.len).expect("a core has fewer than 2^32 records");
+        let chunk = self.len / Self::CHUNK;
         if chunk == self.chunks.len() {
-            self.chunks.push(Vec::with_capacity(CHUNK));
+            self.chunks.push(Vec::with_capacity(Self::CHUNK));
         }
-        self.chunks[chunk].push(swarm);
+        self.chunks[chunk].push(record);
         self.len += 1;
         position
     }
@@ -72,24 +84,26 @@ impl Records {
     /// Removes a record. The last one takes its place, unless it was the last itself.
     pub(super) fn swap_remove(&mut self, position: u32) {
         self.len -= 1;
-        let chunk = self.len / CHUNK;
+        let chunk = self.len / Self::CHUNK;
         let last = self.chunks[chunk].pop().expect("a record to remove");
         if position as usize != self.len {
             *self.get_mut(position) = last;
         }
-        self.chunks.truncate(self.len.div_ceil(CHUNK) + 1);
+        self.chunks.truncate(self.len.div_ceil(Self::CHUNK) + 1);
     }
 
     /// Bytes allocated.
     pub(super) fn bytes(&self) -> usize {
-        self.chunks.len() * CHUNK * size_of::<Swarm>()
-            + self.chunks.capacity() * size_of::<Vec<Swarm>>()
+        self.chunks.len() * Self::CHUNK * size_of::<T>()
+            + self.chunks.capacity() * size_of::<Vec<T>>()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const CHUNK: usize = Records::<Swarm>::CHUNK;
 
     fn swarm(number: u32) -> Swarm {
         Swarm {

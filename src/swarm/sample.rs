@@ -26,7 +26,8 @@ use crate::prefetch::prefetch_read;
 const WINDOWS: usize = 4;
 
 /// Writes up to `wanted` of the entries into `out`, never the one at `me`; returns the bytes.
-#[inline]
+#[inline(always)]
+#[allow(clippy::inline_always)] // part of every announce, whoever else may call it
 pub(super) fn sample<F: Family>(
     entries: &[F::Entry],
     me: Option<usize>,
@@ -112,6 +113,8 @@ struct Circle<'a, F: Family> {
 
 impl<F: Family> Circle<'_, F> {
     /// Copies fewer than all, the first window beginning at `first`.
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // like `sample`
     fn copy_windows(&mut self, wanted: usize, first: usize) {
         let windows = windows(wanted, self.others);
         let stride = self.others / windows;

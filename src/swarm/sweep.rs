@@ -8,9 +8,10 @@
 //!
 //! Nobody else removes records or moves lists back inline, so the cursor stays good in between.
 
-use super::body::Body;
+use super::body::{Body, Role};
 use super::expiry::Tick;
-use super::{Gauges, Swarms};
+use super::records::Swarm;
+use super::{Gauges, PeerAddr, Swarms};
 
 /// Where the next step of the sweep goes on.
 #[derive(Default)]
@@ -45,12 +46,14 @@ pub struct Swept {
 
 impl Swarms {
     /// Looks at up to `budget` records and listed peers (inline peers cost nothing, they share the
-    /// line of their record) and removes what has expired by `now_s`. Goes on where the last call
-    /// stopped, even in the middle of a list; never goes beyond the end of a pass.
+    /// line of their record) and removes what has expired by `now_s`, with its details if such are
+    /// kept. Goes on where the last call stopped, even in the middle of a list; never goes beyond
+    /// the end of a pass.
     pub fn sweep(&mut self, now_s: u32, budget: usize) -> Swept {
         let now = self.calendar.now(now_s);
         let mut gone = Gauges::default();
         let mut swept = Swept::default();
+        let details_before = self.details_bytes();
         if self.cursor.records == 0 {
             self.cursor.records = self.records.len();
         }
@@ -67,6 +70,7 @@ impl Swarms {
                 }
             }
         }
+        self.heap_bytes = self.heap_bytes - details_before + self.details_bytes();
         self.gauges.subtract(&gone);
         swept.peers_removed = gone.v4.peers() + gone.v6.peers();
         swept.pass_ended = self.cursor.records == 0;
@@ -82,10 +86,19 @@ impl Swarms {
         gone: &mut Gauges,
     ) -> usize {
         let keys = &self.keys;
-        let body = &mut self.records.get_mut(position).body;
+        let details = &mut self.details;
+        let Swarm {
+            info_hash, body, ..
+        } = self.records.get_mut(position);
+        let mut gone = |peer: PeerAddr, role: Role| {
+            gone.of(&peer).count(role);
+            if let Some(details) = details {
+                details.remove(info_hash, peer, keys);
+            }
+        };
         let bytes_before = body.heap_bytes();
         let Body::Heap { v4, v6 } = body else {
-            body.sweep_inline(now, gone);
+            body.sweep_inline(now, &mut gone);
             self.cursor.part = Part::Seen;
             return 1;
         };
@@ -99,7 +112,7 @@ impl Swarms {
                 }
                 Part::V4(from) => match v4 {
                     Some(list) if from > 0 => {
-                        let (from, cost) = list.sweep(from, left, now, &mut gone.v4, keys);
+                        let (from, cost) = list.sweep(from, left, now, &mut gone, keys);
                         left -= cost;
                         Part::V4(from)
                     }
@@ -107,7 +120,7 @@ impl Swarms {
                 },
                 Part::V6(from) => match v6 {
                     Some(list) if from > 0 => {
-                        let (from, cost) = list.sweep(from, left, now, &mut gone.v6, keys);
+                        let (from, cost) = list.sweep(from, left, now, &mut gone, keys);
                         left -= cost;
                         Part::V6(from)
                     }
@@ -120,7 +133,7 @@ impl Swarms {
             body.settle(keys);
         }
         self.cursor.part = part;
-        self.list_bytes = self.list_bytes - bytes_before + body.heap_bytes();
+        self.heap_bytes = self.heap_bytes - bytes_before + body.heap_bytes();
         budget - left
     }
 

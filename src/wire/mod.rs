@@ -1,5 +1,6 @@
 //! Bytes in, bytes out, and nothing else: no socket, no clock, no swarm.
 
+pub mod http;
 pub mod udp;
 
 use std::fmt;

@@ -1,5 +1,5 @@
-//! A real tracker on port 0 inside the test's process, and a client that speaks to it over a real
-//! socket.
+//! A real tracker on port 0 inside the test's process, and a client that speaks UDP to it over a real
+//! socket. HTTP clients are in `tests/http/`.
 
 #![allow(
     dead_code,
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, unbounded};
 use shoal::boot::Tracker;
 use shoal::clock::Clock;
-use shoal::config::{Backend, Config, UdpListener};
+use shoal::config::{Backend, Config, HttpAddress, HttpListener, UdpListener};
 use shoal::control::Event;
 use shoal::counters::{Count, Tally, Totals};
 
@@ -30,10 +30,11 @@ pub struct Server {
     _events: Receiver<Event>,
 }
 
-/// The defaults, on one core and any port of 127.0.0.1.
+/// The defaults, on one core and any UDP port of 127.0.0.1.
 pub fn config() -> Config {
     let mut config = Config {
         udp: vec![listener("127.0.0.1:0")],
+        http: Vec::new(),
         ..Config::default()
     };
     config.workers.count = 1;
@@ -48,6 +49,11 @@ pub fn listener(address: &str) -> UdpListener {
         listen: address.parse().unwrap(),
         required: true,
     }
+}
+
+/// One `[[http]]` table, plain HTTP.
+pub fn http_listener(address: &str) -> HttpListener {
+    HttpListener::plain(HttpAddress::Tcp(address.parse().unwrap()))
 }
 
 impl Server {
@@ -69,6 +75,11 @@ impl Server {
     /// Where the first listener is.
     pub fn address(&self) -> SocketAddr {
         self.tracker.addresses()[0]
+    }
+
+    /// Where the first HTTP listener is.
+    pub fn http_address(&self) -> SocketAddr {
+        self.tracker.http_addresses()[0]
     }
 
     pub fn client(&self) -> Client {

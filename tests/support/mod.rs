@@ -32,6 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Pause between two looks at a state that has no event to wait for.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
+/// Keeps a test that is not about HTTP away from the default port.
+pub(crate) const NO_HTTP: [&str; 2] = ["--set", "http.listen="];
+
 /// The binary under test, free of the settings of whoever runs the tests.
 pub(crate) fn shoal() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
@@ -63,6 +66,12 @@ impl TrackerProcess {
             .count();
         let mut command = shoal();
         command.arg("run");
+        if !overrides
+            .iter()
+            .any(|text| text.starts_with("http.listen="))
+        {
+            command.args(NO_HTTP);
+        }
         for text in overrides {
             command.args(["--set", text]);
         }

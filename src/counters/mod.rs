@@ -1,27 +1,44 @@
-//! What each core counts. A core writes its own counters with plain stores, a cache line apart from
-//! the next core's; whoever reads them reads a moment, not a lock.
+//! What each core and each HTTP thread counts. A thread writes its own counters with plain stores, a
+//! cache line apart from the next one's; whoever reads them reads a moment, not a lock.
+
+mod reasons;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::gate::address_policy::Refusal;
-use crate::wire::udp::Silence;
+use crate::http::tls::TlsFailure;
+pub use reasons::{BadRequest, Discard, Fault};
 
 /// One thing that is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Count {
-    /// Requests that arrived.
-    Received(Family, Kind),
+    /// Requests that arrived. What HTTP calls a connection is counted as a connect.
+    Received(Protocol, Family, Kind),
     /// Requests that were answered as asked.
-    Answered(Family, Kind),
+    Answered(Protocol, Family, Kind),
     /// Requests that were answered with an error.
     Faulted(Fault),
     /// Datagrams that were dropped.
     Discarded(Discard),
+    /// HTTP requests that reached no tracker, and connections that held none.
+    BadRequest(BadRequest),
+    /// TLS handshakes that came to nothing.
+    TlsFailed(TlsFailure),
     /// Everything that needs no label.
     Plain(Tally),
 }
 
-/// Address family of a datagram.
+/// How a request came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// A datagram.
+    Udp,
+    /// HTTP in the clear.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+/// Address family of a client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Family {
     /// IPv4.
@@ -33,7 +50,7 @@ pub enum Family {
 /// What a request asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// A connection id.
+    /// A connection id; over HTTP, a connection.
     Connect,
     /// To join, stay in or leave a swarm.
     Announce,
@@ -41,134 +58,7 @@ pub enum Kind {
     Scrape,
 }
 
-/// Why a datagram got no answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Discard {
-    /// Shorter than any request.
-    Runt,
-    /// Longer than any request: it did not fit a receive slot.
-    Truncated,
-    /// A connect without the protocol's number.
-    WrongProtocolId,
-    /// An action that no client sends.
-    UnknownAction,
-    /// An announce of fewer than 98 bytes.
-    ShortAnnounce,
-    /// From port 0, or from an address that no answer reaches.
-    UnanswerableSource,
-    /// Sent to a broadcast or multicast address: every core gets a copy, and each would answer.
-    NotUnicast,
-    /// A connection id that was never issued to its source.
-    ForgedConnectionId,
-    /// A connection id that is too old, in a datagram shorter than the error that would say so.
-    ExpiredConnectionId,
-    /// The queue of the owning core was full.
-    HandoverFull,
-    /// More replies in one turn than there are slots to send them.
-    OutboxFull,
-}
-
-impl Discard {
-    const ALL: [Self; 11] = [
-        Self::Runt,
-        Self::Truncated,
-        Self::WrongProtocolId,
-        Self::UnknownAction,
-        Self::ShortAnnounce,
-        Self::UnanswerableSource,
-        Self::NotUnicast,
-        Self::ForgedConnectionId,
-        Self::ExpiredConnectionId,
-        Self::HandoverFull,
-        Self::OutboxFull,
-    ];
-
-    /// The word for it in logs and metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Runt => "runt",
-            Self::Truncated => "truncated",
-            Self::WrongProtocolId => "wrong_protocol_id",
-            Self::UnknownAction => "unknown_action",
-            Self::ShortAnnounce => "short_announce",
-            Self::UnanswerableSource => "unanswerable_source",
-            Self::NotUnicast => "not_unicast",
-            Self::ExpiredConnectionId => "expired_connection_id",
-            Self::ForgedConnectionId => "forged_connection_id",
-            Self::HandoverFull => "handover_full",
-            Self::OutboxFull => "outbox_full",
-        }
-    }
-}
-
-impl From<Silence> for Discard {
-    fn from(silence: Silence) -> Self {
-        match silence {
-            Silence::Runt => Self::Runt,
-            Silence::WrongProtocolId => Self::WrongProtocolId,
-            Silence::UnknownAction => Self::UnknownAction,
-            Silence::ShortAnnounce => Self::ShortAnnounce,
-        }
-    }
-}
-
-/// Why a proven source got an error reply.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fault {
-    /// Its connection id is too old.
-    ExpiredConnectionId,
-    /// It announced port 0.
-    InvalidPort,
-    /// It scraped no torrent.
-    NoInfoHash,
-    /// The operator refuses its address.
-    IgnoredAddress,
-    /// It announced from an address that nobody on the internet reaches.
-    PrivateAddress,
-}
-
-impl Fault {
-    const ALL: [Self; 5] = [
-        Self::ExpiredConnectionId,
-        Self::InvalidPort,
-        Self::NoInfoHash,
-        Self::IgnoredAddress,
-        Self::PrivateAddress,
-    ];
-
-    /// What the client is told; fewer than 64 bytes.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::ExpiredConnectionId => "connection id expired",
-            Self::InvalidPort => "invalid port",
-            Self::NoInfoHash => "no info_hash",
-            Self::IgnoredAddress => "address not allowed",
-            Self::PrivateAddress => "private address not allowed",
-        }
-    }
-
-    /// The word for it in logs and metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ExpiredConnectionId => "expired_connection_id",
-            Self::InvalidPort => "invalid_port",
-            Self::NoInfoHash => "no_info_hash",
-            Self::IgnoredAddress => "ignored_address",
-            Self::PrivateAddress => "private_address",
-        }
-    }
-}
-
-impl From<Refusal> for Fault {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Ignored => Self::IgnoredAddress,
-            Refusal::NotPublic => Self::PrivateAddress,
-        }
-    }
-}
-
-/// What is counted without a label. The last six are gauges: they go down too.
+/// What is counted without a label. The last seven are gauges: they go down too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tally {
     /// Bytes of UDP payload received.
@@ -189,6 +79,28 @@ pub enum Tally {
     Expired,
     /// Turns of the loop, each one wait for the kernel.
     Turns,
+    /// Questions of HTTP threads that a core answered.
+    Asked,
+    /// Bytes of HTTP received, within TLS where there is any.
+    HttpBytesReceived,
+    /// Bytes of HTTP sent, within TLS where there is any.
+    HttpBytesSent,
+    /// Bytes that compression kept from being sent.
+    HttpBytesSaved,
+    /// TLS handshakes that succeeded.
+    TlsHandshakes,
+    /// Those of them that resumed an earlier session.
+    TlsResumed,
+    /// Connections closed to make room for newer ones.
+    ConnectionsEvicted,
+    /// Connections that found no room.
+    ConnectionsRefused,
+    /// Connections closed because nothing came for `connections.idle_timeout`.
+    ConnectionsIdledOut,
+    /// Connections that could not be accepted.
+    AcceptFailed,
+    /// Full scrapes that were begun to be sent.
+    FullScrapes,
     /// Torrents that this core knows.
     Torrents,
     /// IPv4 peers that have everything.
@@ -201,6 +113,12 @@ pub enum Tally {
     LeechersV6,
     /// Bytes of all swarms.
     SwarmBytes,
+    /// Connections that are open.
+    ConnectionsOpen,
+}
+
+impl Protocol {
+    const ALL: [Self; 3] = [Self::Udp, Self::Http, Self::Https];
 }
 
 impl Family {
@@ -212,7 +130,7 @@ impl Kind {
 }
 
 impl Tally {
-    const ALL: [(Self, &'static str); 15] = [
+    const ALL: [(Self, &'static str); 27] = [
         (Self::BytesReceived, "bytes_received"),
         (Self::BytesSent, "bytes_sent"),
         (Self::HandedOver, "handed_over"),
@@ -222,35 +140,53 @@ impl Tally {
         (Self::Completed, "completed"),
         (Self::Expired, "expired"),
         (Self::Turns, "turns"),
+        (Self::Asked, "asked"),
+        (Self::HttpBytesReceived, "http_bytes_received"),
+        (Self::HttpBytesSent, "http_bytes_sent"),
+        (Self::HttpBytesSaved, "http_bytes_saved"),
+        (Self::TlsHandshakes, "tls_handshakes"),
+        (Self::TlsResumed, "tls_resumed"),
+        (Self::ConnectionsEvicted, "connections_evicted"),
+        (Self::ConnectionsRefused, "connections_refused"),
+        (Self::ConnectionsIdledOut, "connections_idled_out"),
+        (Self::AcceptFailed, "accept_failed"),
+        (Self::FullScrapes, "full_scrapes"),
         (Self::Torrents, "torrents"),
         (Self::SeedersV4, "seeders_ip4"),
         (Self::LeechersV4, "leechers_ip4"),
         (Self::SeedersV6, "seeders_ip6"),
         (Self::LeechersV6, "leechers_ip6"),
         (Self::SwarmBytes, "swarm_bytes"),
+        (Self::ConnectionsOpen, "connections_open"),
     ];
 }
 
-const REQUESTS: usize = Family::ALL.len() * Kind::ALL.len();
+const REQUESTS: usize = Protocol::ALL.len() * Family::ALL.len() * Kind::ALL.len();
 const FAULTS_AT: usize = 2 * REQUESTS;
 const DISCARDS_AT: usize = FAULTS_AT + Fault::ALL.len();
-const TALLIES_AT: usize = DISCARDS_AT + Discard::ALL.len();
+const BAD_REQUESTS_AT: usize = DISCARDS_AT + Discard::ALL.len();
+const TLS_FAILED_AT: usize = BAD_REQUESTS_AT + BadRequest::ALL.len();
+const TALLIES_AT: usize = TLS_FAILED_AT + TlsFailure::ALL.len();
 const CELLS: usize = TALLIES_AT + Tally::ALL.len();
 
 impl Count {
     /// Everything that is counted, in the order of the cells.
     pub fn all() -> impl Iterator<Item = Self> {
         let requests = || {
-            Family::ALL
-                .into_iter()
-                .flat_map(|f| Kind::ALL.map(|kind| (f, kind)))
+            Protocol::ALL.into_iter().flat_map(|protocol| {
+                Family::ALL
+                    .into_iter()
+                    .flat_map(move |family| Kind::ALL.map(|kind| (protocol, family, kind)))
+            })
         };
-        let received = requests().map(|(family, kind)| Self::Received(family, kind));
-        let answered = requests().map(|(family, kind)| Self::Answered(family, kind));
+        let received = requests().map(|(p, family, kind)| Self::Received(p, family, kind));
+        let answered = requests().map(|(p, family, kind)| Self::Answered(p, family, kind));
         received
             .chain(answered)
             .chain(Fault::ALL.map(Self::Faulted))
             .chain(Discard::ALL.map(Self::Discarded))
+            .chain(BadRequest::ALL.map(Self::BadRequest))
+            .chain(TlsFailure::ALL.map(Self::TlsFailed))
             .chain(Tally::ALL.map(|(tally, _)| Self::Plain(tally)))
     }
 
@@ -258,41 +194,51 @@ impl Count {
     #[inline]
     fn cell(self) -> usize {
         match self {
-            Self::Received(family, kind) => family as usize * Kind::ALL.len() + kind as usize,
-            Self::Answered(family, kind) => REQUESTS + Self::Received(family, kind).cell(),
+            Self::Received(protocol, family, kind) => {
+                let row = protocol as usize * Family::ALL.len() + family as usize;
+                row * Kind::ALL.len() + kind as usize
+            }
+            Self::Answered(protocol, family, kind) => {
+                REQUESTS + Self::Received(protocol, family, kind).cell()
+            }
             Self::Faulted(fault) => FAULTS_AT + fault as usize,
             Self::Discarded(reason) => DISCARDS_AT + reason as usize,
+            Self::BadRequest(reason) => BAD_REQUESTS_AT + reason as usize,
+            Self::TlsFailed(reason) => TLS_FAILED_AT + reason as usize,
             Self::Plain(tally) => TALLIES_AT + tally as usize,
         }
     }
 
-    /// The name for it in logs, such as `received_announce_ip6`.
+    /// The name for it in logs, such as `received_udp_announce_ip6`.
     pub fn name(self) -> String {
-        let request =
-            |what, family, kind| format!("{what}_{kind:?}_{family:?}").to_ascii_lowercase();
+        let request = |what, protocol, family, kind| {
+            format!("{what}_{protocol:?}_{kind:?}_{family:?}").to_ascii_lowercase()
+        };
         match self {
-            Self::Received(family, kind) => request("received", family, kind),
-            Self::Answered(family, kind) => request("answered", family, kind),
+            Self::Received(protocol, family, kind) => request("received", protocol, family, kind),
+            Self::Answered(protocol, family, kind) => request("answered", protocol, family, kind),
             Self::Faulted(fault) => format!("error_{}", fault.name()),
             Self::Discarded(reason) => format!("discarded_{}", reason.name()),
+            Self::BadRequest(reason) => format!("bad_request_{}", reason.name()),
+            Self::TlsFailed(reason) => format!("tls_failed_{}", reason.name()),
             Self::Plain(tally) => Tally::ALL[tally as usize].1.to_owned(),
         }
     }
 }
 
-/// The counters of one core.
+/// The counters of one thread.
 #[derive(Debug)]
 #[repr(align(128))]
-pub struct CoreCounters([AtomicU64; CELLS]);
+pub struct ThreadCounters([AtomicU64; CELLS]);
 
-impl Default for CoreCounters {
+impl Default for ThreadCounters {
     fn default() -> Self {
         Self([const { AtomicU64::new(0) }; CELLS])
     }
 }
 
-impl CoreCounters {
-    /// Adds `n`. Only the owning core calls this, so a load and a store are enough.
+impl ThreadCounters {
+    /// Adds `n`. Only the owning thread calls this, so a load and a store are enough.
     #[inline]
     pub fn add(&self, count: Count, n: u64) {
         let cell = &self.0[count.cell()];
@@ -319,7 +265,7 @@ impl CoreCounters {
     }
 }
 
-/// A reading of the counters of one core, or the sum of several.
+/// A reading of the counters of one thread, or the sum of several.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Totals([u64; CELLS]);
 
@@ -374,12 +320,15 @@ mod tests {
 
     #[test]
     fn a_report_sums_the_cores_and_leaves_out_what_never_happened() {
-        let cores = [CoreCounters::default(), CoreCounters::default()];
+        let cores = [ThreadCounters::default(), ThreadCounters::default()];
         for core in &cores {
-            core.add(Count::Received(Family::Ip6, Kind::Announce), 2);
+            core.add(
+                Count::Received(Protocol::Udp, Family::Ip6, Kind::Announce),
+                2,
+            );
         }
         cores[1].tally(Tally::HandedOver, 1);
-        let sum: Totals = cores.iter().map(CoreCounters::read).sum();
-        assert_eq!(sum.describe(), "received_announce_ip6 4, handed_over 1");
+        let sum: Totals = cores.iter().map(ThreadCounters::read).sum();
+        assert_eq!(sum.describe(), "received_udp_announce_ip6 4, handed_over 1");
     }
 }

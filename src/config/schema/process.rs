@@ -1,0 +1,144 @@
+//! What the process takes of its host, and what it leaves there.
+
+use log::LevelFilter;
+
+use crate::config::Backend;
+use crate::config::key::Key;
+use crate::limits::CORES_MAX;
+
+pub(super) const WORKERS: &[Key] = &[
+    Key::whole(
+        "count",
+        "Threads that own swarms and UDP sockets; 0 = one for every CPU that this process may use.",
+        (0, CORES_MAX as u64),
+        |config| config.workers.count as u64,
+        |config, count| config.workers.count = count as usize,
+    ),
+    Key::switch(
+        "pin",
+        "Bind each of them to a CPU, so that its swarms stay in that CPU's caches. Turn it off\n\
+         where other programs compete for the same CPUs.",
+        |config, _| config.workers.pin,
+        |config, _, pin| config.workers.pin = pin,
+    ),
+    Key::text(
+        "backend",
+        "How datagrams come and go. \"auto\" takes io_uring where the kernel allows it, else\n\
+         mmsg (poll, recvmmsg, sendmmsg).",
+        "\"auto\", \"io_uring\" or \"mmsg\"",
+        |config, _| {
+            let name = match config.workers.backend {
+                Backend::Auto => "auto",
+                Backend::IoUring => "io_uring",
+                Backend::Mmsg => "mmsg",
+            };
+            name.into()
+        },
+        |config, _, name| {
+            config.workers.backend = match name {
+                "auto" => Backend::Auto,
+                "io_uring" => Backend::IoUring,
+                "mmsg" => Backend::Mmsg,
+                _ => return None,
+            };
+            Some(())
+        },
+    ),
+    Key::switch(
+        "steering",
+        "Let the kernel send an announce to the thread that owns its info-hash. Without it the\n\
+         threads hand announces over to each other.",
+        |config, _| config.workers.steering,
+        |config, _, steering| config.workers.steering = steering,
+    ),
+    Key::switch(
+        "prefetch",
+        "Fetch the swarms of a whole batch of announces into the cache before answering it. Off\n\
+         only to measure what that gains.",
+        |config, _| config.workers.prefetch,
+        |config, _, prefetch| config.workers.prefetch = prefetch,
+    ),
+    Key::whole(
+        "http_threads",
+        "Threads that serve [[http]]; 0 = as many as own swarms.",
+        (0, CORES_MAX as u64),
+        |config| config.workers.http_threads as u64,
+        |config, threads| config.workers.http_threads = threads as usize,
+    ),
+    Key::size(
+        "receive_buffer",
+        "Bytes that the kernel may queue for each UDP socket; 0 = what it gives unasked. A burst\n\
+         that is longer is lost. The kernel grants no more than its net.core.rmem_max.",
+        1 << 30,
+        |config| config.workers.receive_buffer,
+        |config, bytes| config.workers.receive_buffer = bytes,
+    ),
+    Key::text(
+        "user",
+        "User to become once the ports are bound, when started as root; empty = stay who we are.",
+        "a user name without blanks, colons or slashes",
+        |config, _| config.workers.user.clone(),
+        |config, _, name| {
+            let odd = |letter: char| {
+                letter.is_whitespace() || letter.is_control() || ":/".contains(letter)
+            };
+            (name.len() <= 255 && !name.contains(odd)).then(|| config.workers.user = name.into())
+        },
+    ),
+];
+
+pub(super) const SWARM: &[Key] = &[
+    Key::size(
+        "memory_budget",
+        "Bytes that all swarms together may take; 0 = no cap. Growth past it is refused before\n\
+         the machine suffers.",
+        1 << 50,
+        |config| config.swarm.memory_budget,
+        |config, bytes| config.swarm.memory_budget = bytes,
+    ),
+    Key::switch(
+        "remove_peerless",
+        "Forget torrents without peers, and how often they were completed with them.",
+        |config, _| config.swarm.remove_peerless,
+        |config, _, remove| config.swarm.remove_peerless = remove,
+    ),
+    Key::switch(
+        "peer_details",
+        "Keep peer id, uploaded, downloaded, left and event of every peer, for HTTP replies with\n\
+         peer ids and for the API. Costs about 150 bytes a peer.",
+        |config, _| config.swarm.peer_details,
+        |config, _, keep| config.swarm.peer_details = keep,
+    ),
+];
+
+pub(super) const STORE: &[Key] = &[Key::text(
+    "path",
+    "Folder, made when it is missing; a relative one begins at the current folder. Empty =\n\
+     keep nothing.",
+    "a path of at most 4096 bytes without NUL",
+    |config, _| config.store.path.clone(),
+    |config, _, path| {
+        (path.len() <= 4096 && !path.contains('\0')).then(|| config.store.path = path.into())
+    },
+)];
+
+pub(super) const LOG: &[Key] = &[
+    Key::text(
+        "level",
+        "Least important level that is written.",
+        "\"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"",
+        |config, _| config.log.level.as_str().to_lowercase(),
+        |config, _, name| {
+            let known: LevelFilter = name.parse().ok()?;
+            config.log.level = known;
+            Some(())
+        },
+    ),
+    Key::whole(
+        "stats_interval",
+        "Seconds between two reports of the counters; 0 = only on SIGUSR1.",
+        (0, 86_400),
+        |config| config.log.stats_interval.into(),
+        |config, seconds| config.log.stats_interval = seconds as u32,
+    ),
+];

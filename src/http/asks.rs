@@ -1,0 +1,194 @@
+//! The questions that the connections of one thread have put before the cores.
+//!
+//! ```text
+//!   connection   blank -> ask -> . . . . . . . . . . . . . . -> answer -> give back
+//!   clerk                        ring the cores   take the answers, wake their connections
+//! ```
+//!
+//! The clerk is a task of its own. It runs behind the connections that were ready with it, so one ring
+//! tells a core of the questions of a whole turn.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use crate::limits::ASKS_MAX;
+use crate::net::steering::Steering;
+use crate::shard::{Ask, Counter};
+
+/// All questions of a thread.
+pub(super) struct Asks {
+    counter: Counter,
+    steering: Steering,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Who waits, by ticket.
+    waiting: Vec<Waiting>,
+    tickets: Vec<usize>,
+    /// Forms that nobody uses, and how many there are in all.
+    #[expect(clippy::vec_box, reason = "they go to the cores and back as they are")]
+    spare: Vec<Box<Ask>>,
+    made: usize,
+    /// Connections that want a form when there is none.
+    queue: VecDeque<Waker>,
+    /// Cores that have a question and have not been told.
+    unrung: Vec<usize>,
+    clerk: Option<Waker>,
+}
+
+enum Waiting {
+    /// The ticket is free.
+    Nobody,
+    /// A connection waits.
+    Somebody(Option<Waker>),
+    /// The answer waits.
+    Answer(Box<Ask>),
+    /// The connection ended; the answer is for nobody.
+    Gone,
+}
+
+impl Asks {
+    pub(super) fn new(counter: Counter, steering: Steering) -> Self {
+        Self {
+            counter,
+            steering,
+            state: RefCell::default(),
+        }
+    }
+
+    /// A form to fill in, unless [`ASKS_MAX`] are in use.
+    pub(super) fn blank(&self) -> Option<Box<Ask>> {
+        let mut state = self.state.borrow_mut();
+        state.spare.pop().or_else(|| {
+            (state.made < ASKS_MAX).then(|| {
+                state.made += 1;
+                Box::new(Ask::blank(self.counter.me()))
+            })
+        })
+    }
+
+    /// Pending once, so that it is worth to ask for a form again.
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>, waited: &mut bool) -> Poll<()> {
+        if std::mem::replace(waited, true) {
+            return Poll::Ready(());
+        }
+        let mut state = self.state.borrow_mut();
+        state.queue.push_back(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// A form that is not needed any more.
+    pub(super) fn give_back(&self, ask: Box<Ask>) {
+        let mut state = self.state.borrow_mut();
+        state.spare.push(ask);
+        if let Some(waker) = state.queue.pop_front() {
+            waker.wake();
+        }
+    }
+
+    /// Puts a question before the core that owns its torrent. It comes back at once when it names none,
+    /// or when the core has more to do than it can.
+    pub(super) fn ask(&self, mut ask: Box<Ask>) -> Result<Asking<'_>, Box<Ask>> {
+        let Some(info_hash) = ask.next() else {
+            return Err(ask);
+        };
+        let owner = self.steering.core_of(info_hash);
+        let mut state = self.state.borrow_mut();
+        let ticket = state.tickets.pop().unwrap_or(state.waiting.len());
+        if ticket == state.waiting.len() {
+            state.waiting.push(Waiting::Nobody);
+        }
+        ask.ticket = ticket;
+        if let Err(refused) = self.counter.post(owner, ask) {
+            state.tickets.push(ticket);
+            return Err(refused);
+        }
+        state.waiting[ticket] = Waiting::Somebody(None);
+        if let (true, Some(clerk)) = (state.unrung.is_empty(), &state.clerk) {
+            clerk.wake_by_ref();
+        }
+        if !state.unrung.contains(&owner) {
+            state.unrung.push(owner);
+        }
+        Ok(Asking { asks: self, ticket })
+    }
+
+    /// What the clerk does whenever it is woken.
+    pub(super) fn work(&self, cx: &mut Context<'_>) {
+        let desk = self.counter.desk();
+        desk.listen(cx.waker());
+        let mut state = self.state.borrow_mut();
+        match &mut state.clerk {
+            Some(clerk) => clerk.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        for owner in state.unrung.drain(..) {
+            self.counter.ring(owner);
+        }
+        while let Some(answer) = desk.take() {
+            let ticket = answer.ticket;
+            match std::mem::replace(&mut state.waiting[ticket], Waiting::Nobody) {
+                Waiting::Somebody(waker) => {
+                    state.waiting[ticket] = Waiting::Answer(answer);
+                    if let Some(waker) = waker {
+                        waker.wake();
+                    }
+                }
+                // There is one answer a ticket, so nobody else can be here.
+                Waiting::Gone | Waiting::Nobody | Waiting::Answer(_) => {
+                    state.tickets.push(ticket);
+                    state.spare.push(answer);
+                    if let Some(waker) = state.queue.pop_front() {
+                        waker.wake();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The answer to come.
+pub(super) struct Asking<'a> {
+    asks: &'a Asks,
+    ticket: usize,
+}
+
+impl Future for Asking<'_> {
+    type Output = Box<Ask>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Box<Ask>> {
+        let mut state = self.asks.state.borrow_mut();
+        let waiting = &mut state.waiting[self.ticket];
+        match std::mem::replace(waiting, Waiting::Nobody) {
+            Waiting::Answer(ask) => Poll::Ready(ask),
+            Waiting::Somebody(Some(waker)) if waker.will_wake(cx.waker()) => {
+                *waiting = Waiting::Somebody(Some(waker));
+                Poll::Pending
+            }
+            _ => {
+                *waiting = Waiting::Somebody(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let mut state = self.asks.state.borrow_mut();
+        let waiting = &mut state.waiting[self.ticket];
+        match std::mem::replace(waiting, Waiting::Nobody) {
+            Waiting::Somebody(_) => *waiting = Waiting::Gone,
+            Waiting::Answer(ask) => {
+                state.spare.push(ask);
+                state.tickets.push(self.ticket);
+            }
+            Waiting::Nobody | Waiting::Gone => state.tickets.push(self.ticket),
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! One connection, from its first byte to its last: opening, then request after request.
+//!
+//! ```text
+//!   opening    PROXY protocol, TLS                         (opening.rs)
+//!      |
+//!   read       into the thread's inbox, parsed where it lies
+//!      |
+//!   handle     a request becomes a question for a core, or a reply at once   (handle.rs)
+//!      |
+//!   ask        wait for the core that owns the torrent     (asks.rs)
+//!      |
+//!   reply      written into a borrowed buffer, sent whole  (reply.rs)
+//!      |
+//!   and again, unless somebody wants to close
+//! ```
+
+use std::future::poll_fn;
+use std::io;
+use std::mem;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::Door;
+use super::connections::{Doom, Phase, Place};
+use super::full_scrape::{Form, Snapshot};
+use super::handle::{Handled, Terms};
+use super::thread::Thread;
+use crate::counters::{BadRequest, Count, Fault, Protocol, Tally};
+
+/// Bytes that a connection which was told to go may still send. They are read so that the kernel does
+/// not answer them with a reset, which would take the reply back out of the client's hands.
+const PARTING_LEN_MAX: usize = 256 << 10;
+
+/// Bytes of a full scrape that are written at a time.
+const PIECE_LEN: usize = 32 << 10;
+
+/// Who is at the other end.
+#[derive(Clone, Copy)]
+pub(super) struct Client {
+    /// Its address, or the proxy's; none for a Unix socket.
+    pub(super) peer: Option<IpAddr>,
+    /// The address of this host that it asked, where that matters.
+    pub(super) local: Option<IpAddr>,
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The client closed it, or it broke.
+    Gone,
+    /// We closed it, because of what came.
+    Bad(BadRequest),
+    /// We closed it, because of the time or the place that it took.
+    Doomed(Doom),
+}
+
+impl From<Doom> for End {
+    fn from(doom: Doom) -> Self {
+        Self::Doomed(doom)
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+/// An open connection, behind whatever opened it.
+pub(super) struct Connection<S> {
+    pub(super) thread: Rc<Thread>,
+    pub(super) door: Arc<Door>,
+    pub(super) place: Place,
+    pub(super) client: Client,
+    pub(super) protocol: Protocol,
+    stream: S,
+    /// What came behind the last request, or the beginning of a head.
+    pending: Vec<u8>,
+}
+
+/// How a request was dealt with, and how many bytes of it there were.
+type Consumed = (Handled, usize);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(super) fn new(
+        thread: Rc<Thread>,
+        door: Arc<Door>,
+        place: Place,
+        client: Client,
+        protocol: Protocol,
+        stream: S,
+    ) -> Self {
+        Self {
+            thread,
+            door,
+            place,
+            client,
+            protocol,
+            stream,
+            pending: Vec::new(),
+        }
+    }
+
+    /// Serves until somebody ends it.
+    pub(super) async fn serve(mut self) {
+        let ended = self.serve_all().await;
+        let counters = &self.thread.counters;
+        match ended {
+            Ok(()) | Err(End::Gone | End::Doomed(Doom::Evicted | Doom::Stopping)) => {}
+            Err(End::Bad(reason)) => counters.add(Count::BadRequest(reason), 1),
+            Err(End::Doomed(Doom::TimedOut(phase))) => match phase {
+                Phase::Opening | Phase::Head => {
+                    counters.add(Count::BadRequest(BadRequest::HeadTimedOut), 1);
+                }
+                Phase::Idle => counters.tally(Tally::ConnectionsIdledOut, 1),
+                Phase::Reply | Phase::Asking => {
+                    counters.add(Count::BadRequest(BadRequest::ReplyTimedOut), 1);
+                }
+                Phase::Parting => {}
+            },
+        }
+        self.thread.buffers.give_back(mem::take(&mut self.pending));
+    }
+
+    async fn serve_all(&mut self) -> Result<(), End> {
+        self.place.set(Phase::Head);
+        loop {
+            let handled = self.next_request().await?;
+            let (reply, terms, bad) = match handled {
+                Handled::Reply(reply, terms) => (reply, terms, None),
+                Handled::Bad(reply, reason) => (reply, Terms::CLOSE, Some(reason)),
+                Handled::Ask(ask, terms) => {
+                    self.place.set(Phase::Asking);
+                    let thread = Rc::clone(&self.thread);
+                    let answer = match thread.asks.ask(ask) {
+                        Ok(mut asking) => {
+                            let asking = |cx: &mut Context<'_>| Pin::new(&mut asking).poll(cx);
+                            self.place.unless_doomed(asking).await?
+                        }
+                        Err(unasked) => unasked,
+                    };
+                    (self.reply_to(answer, &terms), terms, None)
+                }
+                Handled::FullScrape(form, terms) => {
+                    if let Some(reply) = self.full_scrape(form, &terms).await? {
+                        (reply, terms, None)
+                    } else if terms.keeps_alive() {
+                        self.place.set(Phase::Idle);
+                        continue;
+                    } else {
+                        return self.close().await;
+                    }
+                }
+                Handled::Incomplete | Handled::NoRoom => continue,
+            };
+            self.send(reply).await?;
+            if let Some(reason) = bad {
+                self.part().await;
+                return Err(End::Bad(reason));
+            }
+            if !terms.keeps_alive() {
+                if terms.has_body {
+                    self.part().await;
+                }
+                return self.close().await;
+            }
+            let phase = if self.pending.is_empty() {
+                Phase::Idle
+            } else {
+                Phase::Head
+            };
+            self.place.set(phase);
+        }
+    }
+
+    /// Reads until a request can be dealt with.
+    async fn next_request(&mut self) -> Result<Handled, End> {
+        loop {
+            if !self.pending.is_empty() {
+                let mut pending = mem::take(&mut self.pending);
+                let (handled, used) = self.handle(&pending);
+                pending.drain(..used);
+                self.pending = pending;
+                self.release_pending();
+                match handled {
+                    Handled::Incomplete => {}
+                    Handled::NoRoom => {
+                        let thread = Rc::clone(&self.thread);
+                        let mut waited = false;
+                        let room = |cx: &mut Context<'_>| thread.asks.poll_room(cx, &mut waited);
+                        self.place.unless_doomed(room).await?;
+                        continue;
+                    }
+                    handled => return Ok(handled),
+                }
+            }
+            let handled = poll_fn(|cx| match self.poll_request(cx) {
+                Poll::Pending => self.place.poll_doom(cx).map(|doom| Err(End::Doomed(doom))),
+                ready @ Poll::Ready(_) => ready,
+            });
+            match handled.await? {
+                Handled::Incomplete | Handled::NoRoom => self.place.set(Phase::Head),
+                handled => return Ok(handled),
+            }
+        }
+    }
+
+    /// Reads once and deals with what came, in place unless a part of it came before.
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<Handled, End>> {
+        let thread = Rc::clone(&self.thread);
+        let mut inbox = thread.inbox.borrow_mut();
+        let len = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut inbox))?;
+        if len == 0 {
+            return Poll::Ready(Err(End::Gone));
+        }
+        let bytes = &inbox[..len];
+        thread.counters.tally(Tally::HttpBytesReceived, len as u64);
+        if !self.pending.is_empty() {
+            let may_complete = bytes.contains(&b'\n') || self.pending.len() + len > inbox.len() - 1;
+            self.pending.extend_from_slice(bytes);
+            if !may_complete {
+                // Parsing anew for each of a trickle of bytes would be a gift to whoever sends them.
+                return self.poll_request_again(cx, inbox);
+            }
+            return Poll::Ready(Ok(Handled::Incomplete));
+        }
+        let (handled, used): Consumed = self.handle(bytes);
+        if used < len {
+            self.pending = thread.buffers.take();
+            self.pending.extend_from_slice(&bytes[used..]);
+        }
+        Poll::Ready(Ok(handled))
+    }
+
+    fn poll_request_again(
+        &mut self,
+        cx: &mut Context<'_>,
+        inbox: std::cell::RefMut<'_, Box<[u8]>>,
+    ) -> Poll<Result<Handled, End>> {
+        drop(inbox);
+        self.poll_request(cx)
+    }
+
+    fn release_pending(&mut self) {
+        if self.pending.is_empty() {
+            self.thread.buffers.give_back(mem::take(&mut self.pending));
+        }
+    }
+
+    /// Sends a reply whole.
+    async fn send(&mut self, reply: Vec<u8>) -> Result<(), End> {
+        let thread = Rc::clone(&self.thread);
+        self.write(&reply).await?;
+        thread
+            .counters
+            .tally(Tally::HttpBytesSent, reply.len() as u64);
+        thread.buffers.give_back(reply);
+        Ok(())
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), End> {
+        let mut left = bytes;
+        self.place.set(Phase::Reply);
+        let Self { stream, place, .. } = self;
+        let sent = place.unless_doomed(|cx| {
+            while !left.is_empty() {
+                match ready!(Pin::new(&mut *stream).poll_write(cx, left)) {
+                    Ok(0) => return Poll::Ready(Err(End::Gone)),
+                    Ok(len) => left = &left[len..],
+                    Err(error) => return Poll::Ready(Err(End::from(error))),
+                }
+            }
+            Pin::new(&mut *stream).poll_flush(cx).map_err(End::from)
+        });
+        sent.await?
+    }
+
+    /// Tells the client that nothing more comes.
+    async fn close(&mut self) -> Result<(), End> {
+        let Self { stream, place, .. } = self;
+        let closed = place.unless_doomed(|cx| Pin::new(&mut *stream).poll_close(cx));
+        Ok(closed.await??)
+    }
+
+    /// Closes our side, and reads what the client still sends, for a while.
+    async fn part(&mut self) {
+        if self.close().await.is_err() {
+            return;
+        }
+        self.place.set(Phase::Parting);
+        let Self {
+            stream,
+            place,
+            thread,
+            ..
+        } = self;
+        let mut left = PARTING_LEN_MAX;
+        let ended = place.unless_doomed(|cx| {
+            while left > 0 {
+                let mut inbox = thread.inbox.borrow_mut();
+                match ready!(Pin::new(&mut *stream).poll_read(cx, &mut inbox)) {
+                    Ok(0) | Err(_) => break,
+                    Ok(len) => left = left.saturating_sub(len),
+                }
+            }
+            Poll::Ready(())
+        });
+        // In time or not, this is the end.
+        let _ = ended.await;
+    }
+
+    /// Streams a full scrape from a snapshot. What it returns is to be sent instead.
+    async fn full_scrape(&mut self, form: Form, terms: &Terms) -> Result<Option<Vec<u8>>, End> {
+        let thread = Rc::clone(&self.thread);
+        let Some(scrapes) = &thread.full_scrapes else {
+            return Ok(Some(self.failure(Fault::FullScrapeDisabled, terms)));
+        };
+        self.place.set(Phase::Asking);
+        let now_s = thread.clock.now().uptime_s;
+        let made = self.place.unless_doomed(|cx| scrapes.poll(form, now_s, cx));
+        let Some(snapshot) = made.await? else {
+            return Ok(Some(self.failure(Fault::Overloaded, terms)));
+        };
+        thread.counters.tally(Tally::FullScrapes, 1);
+        self.count_answered(terms);
+        let mut head = thread.buffers.take();
+        Self::write_full_scrape_head(&mut head, &snapshot, form, terms);
+        self.send(head).await?;
+        if !terms.head_only {
+            self.stream_pieces(&snapshot, form).await?;
+        }
+        Ok(None)
+    }
+
+    async fn stream_pieces(&mut self, snapshot: &Snapshot, form: Form) -> Result<(), End> {
+        let thread = Rc::clone(&self.thread);
+        let mut place = 0;
+        loop {
+            let mut piece = thread.buffers.take();
+            place = snapshot.write_piece(form, place, PIECE_LEN, &mut piece);
+            if piece.is_empty() {
+                return Ok(());
+            }
+            // Whoever takes piece after piece may take long over all of them.
+            self.place.renew();
+            self.send(piece).await?;
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! Every torrent at once, for those who may ask for it: collected from the cores a slice at a time by a
+//! thread of low priority, shared by all who ask within a while, and streamed.
+//!
+//! Rows are kept as numbers and written as text piece by piece while they are sent, so that an exact
+//! length can be told in advance and a slow client holds no more than a piece. Compressed forms are
+//! made whole, once, when the first client accepts them.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::bounded;
+use log::warn;
+
+use super::reply::row;
+use crate::clock::Clock;
+use crate::net::low_priority;
+use crate::shard::{Chunk, Counter, Export, Row};
+use crate::wire::http::head::Encodings;
+use crate::wire::http::reply::{
+    SCRAPE_HEAD, scrape_frame_len, scrape_row_len, write_scrape_row, write_scrape_tail,
+};
+use crate::wire::http::response::Encoding;
+
+/// Rows of a buffer, and buffers that a core may have filled before the first was read.
+const CHUNK_ROWS: usize = 8192;
+const CHUNKS: usize = 4;
+
+/// Seconds for which a snapshot is good at least: whoever waited for it gets it.
+const FRESH_S_MIN: u32 = 5;
+
+/// Clients that may wait for one snapshot.
+const WAITING_MAX: usize = 1024;
+
+/// How long a core may take over a chunk before the collection is given up.
+const CHUNK_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often the thread looks whether the last snapshot has grown old, while there is one.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// In which form a full scrape is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Form {
+    /// As it is.
+    Plain,
+    /// Compressed.
+    Packed(Encoding),
+}
+
+impl Form {
+    /// The shortest that the client accepts.
+    pub(super) fn of(accepts: Encodings) -> Self {
+        match accepts {
+            Encodings { zstd: true, .. } => Self::Packed(Encoding::Zstd),
+            Encodings { gzip: true, .. } => Self::Packed(Encoding::Gzip),
+            _ => Self::Plain,
+        }
+    }
+
+    pub(super) fn encoding(self) -> Option<Encoding> {
+        match self {
+            Self::Plain => None,
+            Self::Packed(encoding) => Some(encoding),
+        }
+    }
+}
+
+/// All torrents at one time, sorted.
+pub(super) struct Snapshot {
+    made_s: u32,
+    rows: Vec<Row>,
+    downloaders: bool,
+    min_request_interval_s: u32,
+    plain_len: u64,
+    gzip: OnceLock<Vec<u8>>,
+    zstd: OnceLock<Vec<u8>>,
+}
+
+impl Snapshot {
+    fn new(made_s: u32, mut rows: Vec<Row>, rules: FullScrapeRules) -> Self {
+        rows.sort_unstable_by_key(|(info_hash, _)| *info_hash);
+        // One that moved while its core was asked came twice.
+        rows.dedup_by_key(|(info_hash, _)| *info_hash);
+        let len_of = |(_, totals): &Row| scrape_row_len(&row(totals), rules.downloaders) as u64;
+        let all_rows: u64 = rows.iter().map(len_of).sum();
+        Self {
+            made_s,
+            plain_len: all_rows + scrape_frame_len(rules.min_request_interval_s) as u64,
+            rows,
+            downloaders: rules.downloaders,
+            min_request_interval_s: rules.min_request_interval_s,
+            gzip: OnceLock::new(),
+            zstd: OnceLock::new(),
+        }
+    }
+
+    /// Bytes in this form.
+    pub(super) fn len(&self, form: Form) -> u64 {
+        match form {
+            Form::Plain => self.plain_len,
+            Form::Packed(encoding) => self.packed(encoding).len() as u64,
+        }
+    }
+
+    /// Writes a piece of about `len` bytes from `place` on, and says where the next begins. Nothing is
+    /// written behind the end.
+    pub(super) fn write_piece(
+        &self,
+        form: Form,
+        place: usize,
+        len: usize,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        if let Form::Packed(encoding) = form {
+            let left = &self.packed(encoding)[place..];
+            let piece = &left[..left.len().min(len)];
+            out.extend_from_slice(piece);
+            return place + piece.len();
+        }
+        // Place 0 is before the head, n + 1 behind n rows, and the last behind the tail.
+        let mut place = place;
+        if place == 0 {
+            out.extend_from_slice(SCRAPE_HEAD);
+            place = 1;
+        }
+        let rows = self.rows.get(place - 1..).unwrap_or_default();
+        for (info_hash, totals) in rows {
+            if out.len() >= len {
+                return place;
+            }
+            write_scrape_row(out, info_hash, &row(totals), self.downloaders);
+            place += 1;
+        }
+        if place == self.rows.len() + 1 {
+            write_scrape_tail(out, self.min_request_interval_s);
+            place += 1;
+        }
+        place
+    }
+
+    fn packed(&self, encoding: Encoding) -> &[u8] {
+        let packed = match encoding {
+            Encoding::Gzip => &self.gzip,
+            Encoding::Zstd => &self.zstd,
+        };
+        packed.get().map_or(&[], Vec::as_slice)
+    }
+
+    fn has(&self, form: Form) -> bool {
+        form == Form::Plain || form.encoding().is_some_and(|e| !self.packed(e).is_empty())
+    }
+
+    /// Makes a compressed form, unless it is there.
+    fn pack(&self, encoding: Encoding) -> std::io::Result<()> {
+        let form = Form::Packed(encoding);
+        if self.has(form) {
+            return Ok(());
+        }
+        let (packed, place) = match encoding {
+            Encoding::Gzip => {
+                let level = flate2::Compression::fast();
+                let mut packer = flate2::write::GzEncoder::new(Vec::new(), level);
+                self.write_all(&mut packer)?;
+                (packer.finish()?, &self.gzip)
+            }
+            Encoding::Zstd => {
+                let mut packer = zstd::Encoder::new(Vec::new(), 1)?;
+                self.write_all(&mut packer)?;
+                (packer.finish()?, &self.zstd)
+            }
+        };
+        // Only one thread makes them.
+        drop(place.set(packed));
+        Ok(())
+    }
+
+    fn write_all(&self, out: &mut impl std::io::Write) -> std::io::Result<()> {
+        let mut piece = Vec::new();
+        let mut place = 0;
+        loop {
+            piece.clear();
+            place = self.write_piece(Form::Plain, place, 64 << 10, &mut piece);
+            if piece.is_empty() {
+                return Ok(());
+            }
+            out.write_all(&piece)?;
+        }
+    }
+}
+
+/// How full scrapes are made.
+#[derive(Clone, Copy, Debug)]
+pub struct FullScrapeRules {
+    /// Tell how many of the incomplete peers still want something (BEP 21).
+    pub downloaders: bool,
+    /// Least seconds between two scrapes, and so the age up to which a snapshot is good.
+    pub min_request_interval_s: u32,
+}
+
+/// Makes snapshots for whoever asks.
+pub struct FullScrapes {
+    rules: FullScrapeRules,
+    state: Mutex<State>,
+    wanted: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    latest: Option<Arc<Snapshot>>,
+    /// The forms that somebody waits for.
+    wanted: Vec<Form>,
+    waiting: Vec<Waker>,
+    stopped: bool,
+}
+
+impl FullScrapes {
+    /// Starts the thread that makes them; `counter` is its way to the cores.
+    pub fn start(
+        rules: FullScrapeRules,
+        counter: Counter,
+        clock: Clock,
+    ) -> std::io::Result<(Arc<Self>, thread::JoinHandle<()>)> {
+        let scrapes = Arc::new(Self {
+            rules,
+            state: Mutex::default(),
+            wanted: Condvar::new(),
+        });
+        let maker = Arc::clone(&scrapes);
+        let thread = thread::Builder::new()
+            .name("full-scrape".to_owned())
+            .spawn(move || {
+                low_priority();
+                maker.make(&counter, &clock);
+            })?;
+        Ok((scrapes, thread))
+    }
+
+    /// Ends the thread.
+    pub fn stop(&self) {
+        self.state().stopped = true;
+        self.wanted.notify_all();
+    }
+
+    /// The snapshot in this form, when there is one that is good; whoever gets none is woken when it has
+    /// been made. `None` when too many wait.
+    pub(super) fn poll(
+        &self,
+        form: Form,
+        now_s: u32,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Arc<Snapshot>>> {
+        let mut state = self.state();
+        let is_good = |latest: &&Arc<Snapshot>| latest.has(form) && self.is_fresh(latest, now_s);
+        if let Some(latest) = state.latest.as_ref().filter(is_good) {
+            return Poll::Ready(Some(Arc::clone(latest)));
+        }
+        if state.waiting.len() >= WAITING_MAX {
+            return Poll::Ready(None);
+        }
+        if !state.wanted.contains(&form) {
+            state.wanted.push(form);
+        }
+        state.waiting.push(cx.waker().clone());
+        drop(state);
+        self.wanted.notify_all();
+        Poll::Pending
+    }
+
+    fn is_fresh(&self, snapshot: &Snapshot, now_s: u32) -> bool {
+        let fresh_s = self.rules.min_request_interval_s.max(FRESH_S_MIN);
+        now_s.saturating_sub(snapshot.made_s) < fresh_s
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Whoever panicked while it held the state has ended the process.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn make(&self, counter: &Counter, clock: &Clock) {
+        let mut state = self.state();
+        loop {
+            if state.stopped {
+                return;
+            }
+            if state.wanted.is_empty() {
+                state = self.wait(state, clock);
+                continue;
+            }
+            let asked = std::mem::take(&mut *state);
+            let now_s = clock.now().uptime_s;
+            let latest = asked.latest.filter(|latest| self.is_fresh(latest, now_s));
+            state.latest.clone_from(&latest);
+            drop(state);
+            let snapshot = latest.or_else(|| {
+                let rows = self.collect(counter)?;
+                Some(Arc::new(Snapshot::new(now_s, rows, self.rules)))
+            });
+            if let Some(snapshot) = &snapshot {
+                for encoding in asked.wanted.iter().filter_map(|form| form.encoding()) {
+                    if let Err(error) = snapshot.pack(encoding) {
+                        warn!("a full scrape cannot be compressed: {error}");
+                    }
+                }
+            }
+            state = self.state();
+            state.latest = snapshot;
+            for waker in asked.waiting {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Sleeps until somebody asks; forgets a snapshot that has grown old meanwhile.
+    fn wait<'a>(&'a self, state: MutexGuard<'a, State>, clock: &Clock) -> MutexGuard<'a, State> {
+        if state.latest.is_none() {
+            return self
+                .wanted
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        let (mut state, _) = self
+            .wanted
+            .wait_timeout(state, LOOK_AGAIN)
+            .unwrap_or_else(PoisonError::into_inner);
+        let now_s = clock.now().uptime_s;
+        if state
+            .latest
+            .as_ref()
+            .is_some_and(|latest| !self.is_fresh(latest, now_s))
+        {
+            state.latest = None;
+        }
+        state
+    }
+
+    /// The rows of all cores, one core after the other.
+    fn collect(&self, counter: &Counter) -> Option<Vec<Row>> {
+        let mut rows = Vec::new();
+        for core in 0..counter.cores() {
+            let (full_sender, full) = bounded::<Chunk>(CHUNKS);
+            let (spare, spare_receiver) = bounded(CHUNKS);
+            for _ in 0..CHUNKS {
+                // There is room for all of them.
+                spare.send(Vec::with_capacity(CHUNK_ROWS)).ok()?;
+            }
+            counter
+                .export(core, Export::new(full_sender, spare_receiver))
+                .ok()?;
+            loop {
+                let Ok(mut chunk) = full.recv_timeout(CHUNK_PATIENCE) else {
+                    if !self.state().stopped {
+                        warn!(
+                            "core {core} does not tell its torrents; the full scrape is given up"
+                        );
+                    }
+                    return None;
+                };
+                rows.append(&mut chunk.rows);
+                if chunk.last {
+                    break;
+                }
+                spare.send(chunk.rows).ok()?;
+                counter.ring(core);
+            }
+        }
+        Some(rows)
+    }
+}

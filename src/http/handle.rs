@@ -1,0 +1,311 @@
+//! What a request is answered: at once, or with a question for the core that owns its torrent.
+
+use std::net::IpAddr;
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::connection::Connection;
+use super::full_scrape::Form;
+use crate::counters::{BadRequest, Count, Family, Fault, Kind};
+use crate::gate::address_policy::is_unicast;
+use crate::limits::{HEAD_LEN_MAX, SCRAPE_HASHES_MAX};
+use crate::shard::{Ask, Matter, Said};
+use crate::swarm::PeerDetails;
+use crate::wire::http::announce::AnnounceQuery;
+use crate::wire::http::forwarded::client_address;
+use crate::wire::http::head::{self, Encodings, Head, HeadFault, Method};
+use crate::wire::http::query::QueryFault;
+use crate::wire::http::response::{Connection as Keep, Location, ResponseHead, Status};
+use crate::wire::http::route::{Route, route};
+use crate::wire::http::scrape;
+
+/// How a request was dealt with.
+pub(super) enum Handled {
+    /// More bytes are needed.
+    Incomplete,
+    /// No form is free to ask a core with; try again when one is.
+    NoRoom,
+    /// Ask a core, then reply.
+    Ask(Box<Ask>, Terms),
+    /// Send this.
+    Reply(Vec<u8>, Terms),
+    /// Send this and close: it was no request of HTTP.
+    Bad(Vec<u8>, BadRequest),
+    /// Send every torrent there is.
+    FullScrape(Form, Terms),
+}
+
+/// How a reply is to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    /// What becomes of the connection.
+    pub(super) connection: Keep,
+    /// The client wants the head alone.
+    pub(super) head_only: bool,
+    /// A body comes behind the head, which nobody reads.
+    pub(super) has_body: bool,
+    /// How bodies may be compressed.
+    pub(super) accepts: Encodings,
+    /// Peers as packed bytes.
+    pub(super) compact: bool,
+    /// The address that the request counts for, and is told with `external ip`.
+    pub(super) source: Option<IpAddr>,
+    /// Announce or scrape.
+    pub(super) kind: Kind,
+}
+
+impl Terms {
+    /// The end of a connection.
+    pub(super) const CLOSE: Self = Self {
+        connection: Keep::Close,
+        head_only: false,
+        has_body: false,
+        accepts: Encodings {
+            gzip: false,
+            zstd: false,
+        },
+        compact: true,
+        source: None,
+        kind: Kind::Announce,
+    };
+
+    fn of(head: &Head<'_>) -> Self {
+        Self {
+            connection: match (head.keep_alive && !head.has_body, head.announce_keep_alive) {
+                (false, _) => Keep::Close,
+                (true, false) => Keep::KeepAliveImplied,
+                (true, true) => Keep::KeepAliveSaid,
+            },
+            head_only: head.method == Method::Head,
+            has_body: head.has_body,
+            accepts: head.accepts,
+            ..Self::CLOSE
+        }
+    }
+
+    /// Whether the connection stays open.
+    pub(super) fn keeps_alive(&self) -> bool {
+        self.connection != Keep::Close
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Deals with the request at the beginning of `bytes`; says how long it is.
+    pub(super) fn handle(&mut self, bytes: &[u8]) -> (Handled, usize) {
+        match head::parse(bytes) {
+            Ok(Some((head, len))) if len <= HEAD_LEN_MAX => match self.handle_head(&head) {
+                // It stays where it is until then.
+                Handled::NoRoom => (Handled::NoRoom, 0),
+                handled => (handled, len),
+            },
+            Ok(None) if bytes.len() <= HEAD_LEN_MAX => (Handled::Incomplete, 0),
+            Ok(_) => self.bad(BadRequest::HeadTooLong, bytes.len()),
+            Err(fault) => {
+                let reason = match fault {
+                    HeadFault::NotHttp => BadRequest::NotHttp,
+                    HeadFault::TlsHello => BadRequest::TlsHello,
+                    HeadFault::BadHead | HeadFault::Version => BadRequest::BadHead,
+                    HeadFault::TooManyHeaders => BadRequest::TooManyHeaders,
+                };
+                self.bad(reason, bytes.len())
+            }
+        }
+    }
+
+    fn bad(&self, reason: BadRequest, len: usize) -> (Handled, usize) {
+        let (status, text) = match reason {
+            BadRequest::HeadTooLong => (Status::HeadTooLarge, "the request head is too long\n"),
+            BadRequest::TooManyHeaders => (Status::HeadTooLarge, "too many header fields\n"),
+            BadRequest::TlsHello => (Status::BadRequest, "this port speaks plain HTTP\n"),
+            _ => (Status::BadRequest, "this is not a request of HTTP\n"),
+        };
+        let head = ResponseHead::new(status, Keep::Close);
+        (Handled::Bad(self.say(&head, text, false), reason), len)
+    }
+
+    fn handle_head(&mut self, head: &Head<'_>) -> Handled {
+        let mut terms = Terms::of(head);
+        if head.method == Method::Other {
+            self.count_bad(BadRequest::MethodNotAllowed);
+            terms.connection = Keep::Close;
+            return self.plain(Status::MethodNotAllowed, "only GET and HEAD\n", terms);
+        }
+        if let Some(base) = &self.door.redirect_to {
+            let mut target = self.thread.buffers.take();
+            target.extend_from_slice(head.target.path);
+            if let Some(query) = head.target.query {
+                target.push(b'?');
+                target.extend_from_slice(query);
+            }
+            let mut moved = ResponseHead::new(Status::MovedPermanently, terms.connection);
+            moved.location = Some(Location {
+                base,
+                target: &target,
+            });
+            let reply = self.say(&moved, "", terms.head_only);
+            self.thread.buffers.give_back(target);
+            return Handled::Reply(reply, terms);
+        }
+        match route(&head.target) {
+            Route::Announce { .. } | Route::Scrape { .. } if terms.head_only => {
+                // HEAD changes nothing, so there is nothing that it could tell the length of.
+                let head = ResponseHead::new(Status::Ok, terms.connection);
+                Handled::Reply(self.say(&head, "", true), terms)
+            }
+            Route::Announce { .. } => {
+                terms.kind = Kind::Announce;
+                match self.source(head, &mut terms) {
+                    Err(fault) => Handled::Reply(self.failure(fault, &terms), terms),
+                    Ok(source) => self.handle_announce(head.target.query, source, terms),
+                }
+            }
+            Route::Scrape { .. } => {
+                terms.kind = Kind::Scrape;
+                match self.source(head, &mut terms) {
+                    Err(fault) => Handled::Reply(self.failure(fault, &terms), terms),
+                    Ok(_) => self.handle_scrape(head.target.query, terms),
+                }
+            }
+            Route::Robots => self.plain(Status::Ok, "User-agent: *\nDisallow: /\n", terms),
+            Route::HealthCheck => {
+                let mut head = ResponseHead::new(Status::Ok, terms.connection);
+                head.content_type = "application/json";
+                let reply = self.say(&head, "{\"status\":\"Ok\"}", terms.head_only);
+                Handled::Reply(reply, terms)
+            }
+            Route::Unknown => {
+                self.count_bad(BadRequest::NotFound);
+                self.plain(Status::NotFound, "Not Found\n", terms)
+            }
+        }
+    }
+
+    /// Whose request it is: the client's own address, or what a trusted proxy says.
+    fn source(&self, head: &Head<'_>, terms: &mut Terms) -> Result<IpAddr, Fault> {
+        let source = match self.door.proxy_header {
+            None => self.client.peer,
+            Some(header) => {
+                let lines = head.values(header.name());
+                if self.client.peer.is_none_or(|peer| self.door.trusts(peer)) {
+                    client_address(header, lines, |hop| self.door.trusts(hop))
+                } else {
+                    if lines.count() > 0 {
+                        self.count_bad(BadRequest::UntrustedProxy);
+                    }
+                    self.client.peer
+                }
+            }
+        };
+        let source = source.filter(|&address| is_unicast(address));
+        terms.source = source;
+        self.count_received(terms);
+        source.ok_or(Fault::NoClientAddress)
+    }
+
+    fn handle_announce(
+        &mut self,
+        query: Option<&[u8]>,
+        source: IpAddr,
+        mut terms: Terms,
+    ) -> Handled {
+        let query = match AnnounceQuery::parse(query.unwrap_or_default()) {
+            Ok(query) => query,
+            Err(fault) => return Handled::Reply(self.failure(fault.into(), &terms), terms),
+        };
+        terms.compact = query.compact;
+        let said = Said {
+            info_hash: query.info_hash,
+            port: query.port,
+            event: query.event,
+            // Whoever does not say what it misses, misses something.
+            left: query.left.unwrap_or(u64::MAX),
+            num_want: query.num_want,
+        };
+        let rules = &self.thread.rules;
+        let peer = match rules.shard.admit(&said, source, self.client.local) {
+            Ok(peer) => peer,
+            Err(fault) => return Handled::Reply(self.failure(fault, &terms), terms),
+        };
+        let Some(mut ask) = self.thread.asks.blank() else {
+            return Handled::NoRoom;
+        };
+        ask.begin(Matter::Announce {
+            peer,
+            details: PeerDetails {
+                peer_id: query.peer_id,
+                uploaded: query.uploaded,
+                downloaded: query.downloaded,
+                left: query.left.unwrap_or(u64::MAX),
+                event: query.event,
+                updated_s: self.thread.clock.now().uptime_s,
+            },
+            ids: query.peer_ids && !query.compact,
+        });
+        Handled::Ask(ask, terms)
+    }
+
+    fn handle_scrape(&mut self, query: Option<&[u8]>, terms: Terms) -> Handled {
+        let Some(mut ask) = self.thread.asks.blank() else {
+            return Handled::NoRoom;
+        };
+        let hashes_max = self.thread.rules.shard.scrape_hashes_max;
+        ask.begin(Matter::Scrape);
+        let mut parsed = Ok(0);
+        ask.sheet_mut().begin(|places| {
+            parsed = scrape::parse(query, &mut places[..hashes_max.min(SCRAPE_HASHES_MAX)]);
+            parsed.unwrap_or(0)
+        });
+        match parsed {
+            Ok(1..) => return Handled::Ask(ask, terms),
+            Ok(0) if self.thread.full_scrapes.is_some() => {
+                self.thread.asks.give_back(ask);
+                return Handled::FullScrape(Form::of(terms.accepts), terms);
+            }
+            _ => {}
+        }
+        self.thread.asks.give_back(ask);
+        let fault = parsed.err().map_or(Fault::FullScrapeDisabled, Fault::from);
+        Handled::Reply(self.failure(fault, &terms), terms)
+    }
+
+    fn plain(&self, status: Status, text: &str, terms: Terms) -> Handled {
+        let head = ResponseHead::new(status, terms.connection);
+        Handled::Reply(self.say(&head, text, terms.head_only), terms)
+    }
+
+    fn count_bad(&self, reason: BadRequest) {
+        self.thread.counters.add(Count::BadRequest(reason), 1);
+    }
+
+    fn count_received(&self, terms: &Terms) {
+        let count = Count::Received(self.protocol, terms.family(), terms.kind);
+        self.thread.counters.add(count, 1);
+    }
+
+    pub(super) fn count_answered(&self, terms: &Terms) {
+        let count = Count::Answered(self.protocol, terms.family(), terms.kind);
+        self.thread.counters.add(count, 1);
+    }
+}
+
+impl Terms {
+    fn family(&self) -> Family {
+        match self.source {
+            Some(IpAddr::V6(_)) => Family::Ip6,
+            Some(IpAddr::V4(_)) | None => Family::Ip4,
+        }
+    }
+}
+
+impl From<QueryFault> for Fault {
+    fn from(fault: QueryFault) -> Self {
+        match fault {
+            QueryFault::MissingInfoHash => Self::MissingInfoHash,
+            QueryFault::InvalidInfoHash => Self::InvalidInfoHash,
+            QueryFault::MissingPeerId => Self::MissingPeerId,
+            QueryFault::InvalidPeerId => Self::InvalidPeerId,
+            QueryFault::InvalidPort => Self::InvalidPort,
+            QueryFault::TooManyInfoHashes => Self::TooManyInfoHashes,
+        }
+    }
+}

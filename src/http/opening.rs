@@ -1,0 +1,195 @@
+//! What comes before the first request: the PROXY protocol's header, then the TLS handshake.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_io::{AsyncRead, AsyncWrite};
+use futures_rustls::TlsAcceptor;
+use rustls::HandshakeKind;
+
+use super::Door;
+use super::connection::{Client, Connection};
+use super::connections::{Doom, Phase, Place};
+use super::thread::Thread;
+use super::tls::TlsFailure;
+use crate::counters::{BadRequest, Count, Family, Kind, Protocol, Tally};
+use crate::wire::http::proxy_protocol::{self, Proxied};
+
+/// Opens a connection and serves it to its end.
+pub(super) async fn open<S>(
+    thread: Rc<Thread>,
+    door: Arc<Door>,
+    place: Place,
+    mut client: Client,
+    stream: S,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut stream = Ahead::of(stream);
+    if door.proxy_protocol {
+        match proxied(&thread, &door, &place, client, &mut stream).await {
+            Some(Proxied::Client(address)) => {
+                client = Client {
+                    peer: Some(address.ip().to_canonical()),
+                    local: None,
+                };
+            }
+            // The proxy speaks for itself, to see whether we live.
+            Some(Proxied::Local) => {}
+            None => return,
+        }
+    }
+    let protocol = match door.tls {
+        None => Protocol::Http,
+        Some(_) => Protocol::Https,
+    };
+    let family = match client.peer {
+        Some(peer) if peer.is_ipv6() => Family::Ip6,
+        _ => Family::Ip4,
+    };
+    let count = Count::Received(protocol, family, Kind::Connect);
+    thread.counters.add(count, 1);
+    match &door.tls {
+        None => {
+            Connection::new(thread, door, place, client, protocol, stream)
+                .serve()
+                .await;
+        }
+        Some(tls) => {
+            let mut handshake = TlsAcceptor::from(tls.server_config()).accept(stream);
+            let handshake = |cx: &mut Context<'_>| Pin::new(&mut handshake).poll(cx);
+            let failed = match place.unless_doomed(handshake).await {
+                Ok(Ok(stream)) => {
+                    thread.counters.tally(Tally::TlsHandshakes, 1);
+                    let kind = stream.get_ref().1.handshake_kind();
+                    let resumed = kind == Some(HandshakeKind::Resumed);
+                    thread.counters.tally(Tally::TlsResumed, u64::from(resumed));
+                    Connection::new(thread, door, place, client, protocol, stream)
+                        .serve()
+                        .await;
+                    return;
+                }
+                Ok(Err(error)) => TlsFailure::of(&error),
+                Err(Doom::TimedOut(_)) => TlsFailure::TimedOut,
+                Err(Doom::Evicted | Doom::Stopping) => return,
+            };
+            thread.counters.add(Count::TlsFailed(failed), 1);
+        }
+    }
+}
+
+/// Reads the PROXY protocol's header, which must come, and only from a trusted peer.
+async fn proxied<S: AsyncRead + Unpin>(
+    thread: &Thread,
+    door: &Door,
+    place: &Place,
+    client: Client,
+    stream: &mut Ahead<S>,
+) -> Option<Proxied> {
+    place.set(Phase::Opening);
+    let refuse = || {
+        let count = Count::BadRequest(BadRequest::BadProxyHeader);
+        thread.counters.add(count, 1);
+    };
+    if client.peer.is_some_and(|peer| !door.trusts(peer)) {
+        refuse();
+        return None;
+    }
+    loop {
+        match proxy_protocol::parse(stream.ahead()) {
+            Ok(Some((proxied, len))) => {
+                stream.consume(len);
+                return Some(proxied);
+            }
+            Ok(None) => {}
+            Err(_) => {
+                refuse();
+                return None;
+            }
+        }
+        let more = |cx: &mut Context<'_>| {
+            let mut inbox = thread.inbox.borrow_mut();
+            stream.poll_more(cx, &mut inbox)
+        };
+        match place.unless_doomed(more).await {
+            Ok(Ok(1..)) => {}
+            Ok(Ok(0) | Err(_)) | Err(Doom::Evicted | Doom::Stopping) => return None,
+            Err(Doom::TimedOut(_)) => {
+                refuse();
+                return None;
+            }
+        }
+    }
+}
+
+/// A stream of which some bytes were read ahead of their reader.
+struct Ahead<S> {
+    stream: S,
+    bytes: Vec<u8>,
+}
+
+impl<S: AsyncRead + Unpin> Ahead<S> {
+    fn of(stream: S) -> Self {
+        Self {
+            stream,
+            bytes: Vec::new(),
+        }
+    }
+
+    /// What was read ahead.
+    fn ahead(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Forgets the first of these bytes.
+    fn consume(&mut self, len: usize) {
+        self.bytes.drain(..len);
+        if self.bytes.is_empty() {
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// Reads more ahead, by way of `inbox`.
+    fn poll_more(&mut self, cx: &mut Context<'_>, inbox: &mut [u8]) -> Poll<io::Result<usize>> {
+        let len = ready!(Pin::new(&mut self.stream).poll_read(cx, inbox))?;
+        self.bytes.extend_from_slice(&inbox[..len]);
+        Poll::Ready(Ok(len))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Ahead<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.bytes.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        let len = self.bytes.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&self.bytes[..len]);
+        self.consume(len);
+        Poll::Ready(Ok(len))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Ahead<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}

@@ -1,0 +1,220 @@
+//! One HTTP thread: accepts, serves, and goes when the tracker stops.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use log::warn;
+use nix::errno::Errno;
+use socket2::Socket;
+
+use super::asks::Asks;
+use super::buffers::Buffers;
+use super::compress::Packer;
+use super::connection::Client;
+use super::connections::{Connections, Limits};
+use super::executor::{Engine, Epoll, Executor, Ring, local_of, peer_of};
+use super::full_scrape::FullScrapes;
+use super::opening::open;
+use super::{Door, Rules};
+use crate::clock::Clock;
+use crate::counters::{Tally, ThreadCounters};
+use crate::limits::HEAD_LEN_MAX;
+use crate::shard::Counter;
+
+/// How often a thread looks for connections that took too long, while it has any.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long a thread that cannot accept waits before it tries again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often a thread that stops looks whether its connections have ended, and how often at most.
+const STOP_PAUSE: Duration = Duration::from_millis(5);
+const STOP_PAUSES: u32 = 200;
+
+/// All that a thread is given.
+pub struct Parts {
+    /// Its sockets, each with what it is for.
+    pub listeners: Vec<(Socket, Arc<Door>)>,
+    /// The operator's rules.
+    pub rules: Arc<Rules>,
+    /// How it asks the cores.
+    pub counter: Counter,
+    /// What it counts.
+    pub counters: Arc<ThreadCounters>,
+    /// Makes full scrapes, where they are allowed.
+    pub full_scrapes: Option<Arc<FullScrapes>>,
+    /// The time.
+    pub clock: Clock,
+    /// Set when the tracker stops; whoever sets it rings the thread's desk.
+    pub stop: Arc<AtomicBool>,
+    /// Most connections of this thread.
+    pub connections_max: usize,
+    /// Seconds that an idle connection is kept.
+    pub idle_timeout_s: u32,
+    /// Seconds for a request head, a handshake or the taking of a reply.
+    pub request_timeout_s: u32,
+}
+
+/// What the tasks of a thread share.
+pub(super) struct Thread {
+    pub(super) rules: Arc<Rules>,
+    pub(super) counters: Arc<ThreadCounters>,
+    pub(super) connections: Rc<Connections>,
+    pub(super) asks: Asks,
+    pub(super) full_scrapes: Option<Arc<FullScrapes>>,
+    pub(super) clock: Clock,
+    pub(super) buffers: Buffers,
+    pub(super) packer: Packer,
+    /// What is read lies here until it is parsed, so that an idle connection holds no memory for it.
+    pub(super) inbox: RefCell<Box<[u8]>>,
+    ticking: RefCell<bool>,
+}
+
+/// Runs a thread until the tracker stops.
+pub fn run(engine: Engine, parts: Parts) -> io::Result<()> {
+    match engine {
+        Engine::Ring(executor) => executor.run(serve::<Ring>(parts)),
+        Engine::Epoll(runtime) => {
+            tokio::task::LocalSet::new().block_on(&runtime, serve::<Epoll>(parts))
+        }
+    }
+}
+
+async fn serve<E: Executor>(parts: Parts) -> io::Result<()> {
+    let limits = Limits {
+        max: parts.connections_max,
+        idle_s: parts.idle_timeout_s,
+        request_s: parts.request_timeout_s,
+    };
+    let thread = Rc::new(Thread {
+        connections: Connections::new(limits, parts.clock.clone()),
+        asks: Asks::new(parts.counter, parts.rules.shard.steering),
+        rules: parts.rules,
+        counters: parts.counters,
+        full_scrapes: parts.full_scrapes,
+        clock: parts.clock,
+        buffers: Buffers::default(),
+        packer: Packer::default(),
+        // One byte more than a head may have shows that it has more.
+        inbox: RefCell::new(vec![0; HEAD_LEN_MAX + 1].into()),
+        ticking: RefCell::new(false),
+    });
+    let mut acceptors = Vec::new();
+    let mut sockets = Vec::new();
+    for (socket, door) in parts.listeners {
+        sockets.push(socket.try_clone()?);
+        let listener = E::listener(socket)?;
+        acceptors.push(E::spawn(accept::<E>(listener, door, Rc::clone(&thread))));
+    }
+    std::future::poll_fn(|cx| {
+        thread.asks.work(cx);
+        if parts.stop.load(Ordering::Relaxed) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+    for socket in &sockets {
+        // Frees the port now, whatever a ring still holds; nobody is accepted any more.
+        let _ = socket.shutdown(std::net::Shutdown::Both);
+    }
+    drop(acceptors);
+    close::<E>(&thread).await;
+    Ok(())
+}
+
+/// Ends the connections: at once those that have nothing under way, soon all others.
+async fn close<E: Executor>(thread: &Rc<Thread>) {
+    for pause in 0..STOP_PAUSES {
+        thread.connections.close(pause > STOP_PAUSES / 2);
+        if thread.connections.is_empty() {
+            return;
+        }
+        E::sleep(STOP_PAUSE).await;
+        std::future::poll_fn(|cx| {
+            thread.asks.work(cx);
+            Poll::Ready(())
+        })
+        .await;
+    }
+}
+
+/// Accepts connections of one listener until its task is dropped.
+async fn accept<E: Executor>(listener: E::Listener, door: Arc<Door>, thread: Rc<Thread>) {
+    let mut complained = false;
+    loop {
+        match E::accept(&listener).await {
+            Ok(stream) => thread.welcome::<E>(stream, &door),
+            Err(error) => {
+                thread.counters.tally(Tally::AcceptFailed, 1);
+                // A client that is gone already is its own affair; anything else concerns us all.
+                if error.raw_os_error() == Some(Errno::ECONNABORTED as i32) {
+                    continue;
+                }
+                if !std::mem::replace(&mut complained, true) {
+                    warn!("cannot accept a connection: {error}; raise the limit of open files");
+                }
+                thread.make_room();
+                E::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Thread {
+    fn welcome<E: Executor>(self: &Rc<Self>, stream: E::Stream, door: &Arc<Door>) {
+        let Some((place, evicted)) = self.connections.enter() else {
+            self.counters.tally(Tally::ConnectionsRefused, 1);
+            return;
+        };
+        self.counters
+            .tally(Tally::ConnectionsEvicted, u64::from(evicted));
+        self.publish_open();
+        let socket = stream.as_raw_fd();
+        let client = Client {
+            peer: peer_of(socket).map(|peer| peer.ip().to_canonical()),
+            local: if door.needs_local {
+                local_of(socket).map(|local| local.ip())
+            } else {
+                None
+            },
+        };
+        let (thread, door) = (Rc::clone(self), Arc::clone(door));
+        E::detach(E::spawn(async move {
+            open(Rc::clone(&thread), door, place, client, stream).await;
+            thread.publish_open();
+        }));
+        if !self.ticking.replace(true) {
+            E::detach(E::spawn(tick::<E>(Rc::clone(self))));
+        }
+    }
+
+    /// Closes the connection that can best be done without.
+    fn make_room(&self) {
+        if self.connections.evict() {
+            self.counters.tally(Tally::ConnectionsEvicted, 1);
+        }
+    }
+
+    pub(super) fn publish_open(&self) {
+        let open = self.connections.open() as u64;
+        self.counters.set(Tally::ConnectionsOpen, open);
+    }
+}
+
+/// Looks for those who are late, as long as there is anybody.
+async fn tick<E: Executor>(thread: Rc<Thread>) {
+    while !thread.connections.is_empty() {
+        E::sleep(TICK).await;
+        thread.connections.expire();
+        thread.publish_open();
+    }
+    thread.ticking.replace(false);
+}

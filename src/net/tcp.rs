@@ -1,0 +1,216 @@
+//! Binding TCP and Unix sockets for the HTTP threads, every option with its reason.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::port_owner::Transport;
+use super::socket::{bind_patiently, set_option};
+
+/// Connections that may wait to be accepted; the kernel's `net.core.somaxconn` caps it.
+const BACKLOG: i32 = 4096;
+
+/// The sockets of one listener, in the order of the threads.
+#[derive(Debug)]
+pub struct TcpListener {
+    /// Where they are bound; the port is the real one.
+    pub address: SocketAddr,
+    /// One a thread.
+    pub sockets: Vec<Socket>,
+}
+
+/// Binds one listener for `threads` threads; the kernel spreads connections over them. A client that
+/// connects and says nothing for `patience_s` is the kernel's business only. The error is a sentence.
+pub fn bind(address: SocketAddr, threads: usize, patience_s: u32) -> Result<TcpListener, String> {
+    let first = bind_patiently(Transport::Tcp, address, || {
+        // As for UDP: without SO_REUSEPORT, so that a port in use is refused even to another Shoal.
+        let socket = open(address, patience_s)?;
+        socket.bind(&address.into())?;
+        socket.set_reuse_port(true)?;
+        socket.listen(BACKLOG)?;
+        Ok(socket)
+    })?;
+    bind_others(first, threads, patience_s)
+        .map_err(|error| format!("cannot listen on tcp://{address}: {error}"))
+}
+
+fn bind_others(first: Socket, threads: usize, patience_s: u32) -> io::Result<TcpListener> {
+    let unknown = || io::Error::other("the kernel does not say where it bound the socket");
+    let address = first.local_addr()?.as_socket().ok_or_else(unknown)?;
+    let mut sockets = vec![first];
+    for _ in 1..threads {
+        let socket = open(address, patience_s)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        sockets.push(socket);
+    }
+    Ok(TcpListener { address, sockets })
+}
+
+fn open(address: SocketAddr, patience_s: u32) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    // Connections of the last run linger in the kernel; they must not keep a restart from the port.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Connections inherit it: a reply is one write, and nothing follows that it should wait for.
+    socket.set_tcp_nodelay(true)?;
+    let patience = i32::try_from(patience_s).unwrap_or(i32::MAX);
+    let fd = socket.as_raw_fd();
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, &patience)?;
+    Ok(socket)
+}
+
+/// A bound Unix socket. Dropping it removes its file.
+#[derive(Debug)]
+pub struct UnixListener {
+    /// The socket; taken by the thread that accepts.
+    pub socket: Socket,
+    /// Removes the file in the end.
+    pub file: SocketFile,
+}
+
+/// The file of a Unix socket; goes when this does.
+#[derive(Debug)]
+pub struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Without the right to remove it, it stays: the next start sees that nobody listens there.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Binds a Unix socket that every process of this host may connect to. The file of a tracker that was
+/// killed is replaced, that of one that lives is not. The error is a sentence.
+pub fn bind_unix(path: &Path) -> Result<UnixListener, String> {
+    let refuse = |why: String| format!("cannot listen on unix:{}: {why}", path.display());
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(refuse(error.to_string())),
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(refuse("a file that is no socket stands there".to_owned()));
+        }
+        Ok(_) => match UnixStream::connect(path) {
+            Ok(_) => {
+                return Err(refuse(
+                    "another process listens there; stop it or choose another path".to_owned(),
+                ));
+            }
+            Err(_) => fs::remove_file(path)
+                .map_err(|error| refuse(format!("the old socket cannot be removed: {error}")))?,
+        },
+    }
+    let bind = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        // Like a port on loopback. Whoever wants fewer puts it into a folder that fewer may enter.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
+        socket.listen(BACKLOG)?;
+        Ok(socket)
+    };
+    let socket = bind().map_err(|error: io::Error| refuse(error.to_string()))?;
+    let file = SocketFile(path.to_owned());
+    Ok(UnixListener { socket, file })
+}
+
+/// The same socket in the hands of glommio.
+pub fn into_glommio(socket: Socket) -> glommio::net::TcpListener {
+    // SAFETY: the descriptor is a listening stream socket of ours that nobody else closes; glommio
+    // only accepts on it, whatever its address family.
+    unsafe { glommio::net::TcpListener::from_raw_fd(socket.into_raw_fd()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    fn any_port() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 0))
+    }
+
+    #[test]
+    fn all_threads_share_the_port_that_the_kernel_chose() {
+        let listener = bind(any_port(), 3, 1).unwrap();
+        assert_eq!(listener.sockets.len(), 3);
+        for socket in &listener.sockets {
+            let address = socket.local_addr().unwrap().as_socket().unwrap();
+            assert_eq!(address, listener.address);
+        }
+    }
+
+    #[test]
+    fn a_port_that_shoal_shares_among_its_threads_is_closed_to_a_second_shoal() {
+        let first = bind(any_port(), 2, 1).unwrap();
+        let refusal = bind(first.address, 2, 1).unwrap_err();
+        let pid = std::process::id();
+        assert!(refusal.contains(&format!("pid {pid}")), "{refusal}");
+    }
+
+    #[test]
+    fn a_port_is_free_at_once_although_connections_of_the_last_run_linger() {
+        let first = bind(any_port(), 1, 1).unwrap();
+        let mut client = TcpStream::connect(first.address).unwrap();
+        client.write_all(b"x").unwrap();
+        let (served, _) = first.sockets[0].accept().unwrap();
+        drop(served); // with a byte unread, or not: the server's side closes first and lingers
+        let _ = client.read(&mut [0; 8]);
+        drop(client);
+        let address = first.address;
+        drop(first);
+        bind(address, 2, 1).unwrap();
+    }
+
+    #[test]
+    fn an_accepted_connection_does_not_wait_to_fill_a_packet() {
+        let listener = bind(any_port(), 1, 1).unwrap();
+        let mut client = TcpStream::connect(listener.address).unwrap();
+        client.write_all(b"x").unwrap();
+        let (served, _) = listener.sockets[0].accept().unwrap();
+        assert!(served.tcp_nodelay().unwrap());
+    }
+
+    #[test]
+    fn the_socket_file_of_a_killed_tracker_is_replaced_and_that_of_a_living_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("http.sock");
+        let first = bind_unix(&path).unwrap();
+        let refusal = bind_unix(&path).unwrap_err();
+        assert!(
+            refusal.contains("another process listens there"),
+            "{refusal}"
+        );
+        let UnixListener { socket, file } = first;
+        std::mem::forget(file);
+        drop(socket);
+        assert!(path.exists());
+        let second = bind_unix(&path).unwrap();
+        assert!(UnixStream::connect(&path).is_ok());
+        drop(second);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_the_socket_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("precious");
+        fs::write(&path, "words").unwrap();
+        let refusal = bind_unix(&path).unwrap_err();
+        assert!(refusal.contains("no socket"), "{refusal}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "words");
+    }
+}
