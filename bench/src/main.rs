@@ -1,7 +1,9 @@
-//! Load generator and measurements for Shoal and other UDP trackers. `README.md` beside this says
-//! how to repeat each figure.
+//! Load generator and measurements for Shoal and other trackers. `README.md` beside this says how to
+//! repeat each figure.
 
+mod cost;
 mod echo;
+mod http;
 mod load;
 mod process;
 mod sys;
@@ -15,7 +17,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Parser, Subcommand};
 
-/// Load generator and measurements for UDP trackers. Sends to loopback addresses only.
+/// Load generator and measurements for trackers. Sends to loopback addresses only.
 #[derive(Parser)]
 #[command(name = "shoal-bench", version)]
 struct Arguments {
@@ -29,6 +31,9 @@ enum Command {
     Echo(echo::Options),
     Wait(wait::Options),
     Watch(watch::Options),
+    Cost(cost::Options),
+    Https(http::https::Options),
+    HttpIdle(http::idle::Options),
     Table(table::Options),
 }
 
@@ -39,6 +44,9 @@ fn main() -> ExitCode {
         Command::Echo(options) => echo::run(options, &stop),
         Command::Wait(options) => wait::run(options, &stop),
         Command::Watch(options) => watch::run(options, &stop),
+        Command::Cost(options) => cost::run(options, &stop),
+        Command::Https(options) => http::https::run(options, &stop),
+        Command::HttpIdle(options) => http::idle::run(options, &stop),
         Command::Table(options) => table::run(options),
     });
     match result {

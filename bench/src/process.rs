@@ -12,6 +12,8 @@ pub(crate) struct Look {
     /// The same split in two by the kernel's clock tick: right in the long run only.
     user_ticks: u64,
     system_ticks: u64,
+    /// CPU time of the children that ended and were waited for.
+    children_ticks: u64,
     pub(crate) rss_kib: u64,
     pub(crate) rss_peak_kib: u64,
     pub(crate) threads: u64,
@@ -42,6 +44,9 @@ impl Look {
         (look.user_ticks, look.system_ticks) = ticks(11)
             .zip(ticks(12))
             .ok_or_else(|| format!("cannot read the CPU time in {home}/stat"))?;
+        look.children_ticks = ticks(13)
+            .zip(ticks(14))
+            .map_or(0, |(user, system)| user + system);
 
         let status = fs::read_to_string(format!("{home}/status")).map_err(gone)?;
         look.rss_kib = field(&status, "VmRSS:");
@@ -82,6 +87,8 @@ fn field(status: &str, name: &str) -> u64 {
 #[derive(Clone, Copy, Default, PartialEq, Debug)]
 pub(crate) struct Usage {
     pub(crate) cpu_ns: u64,
+    /// CPU seconds of the children that ended meanwhile, counted by the clock tick.
+    pub(crate) children_s: f64,
     /// Part of the CPU time spent in user space, 0 to 1.
     pub(crate) user_share: f64,
     pub(crate) sleeps: u64,
@@ -92,7 +99,9 @@ impl Usage {
     pub(crate) fn between(before: &Look, after: &Look) -> Self {
         let user = after.user_ticks.saturating_sub(before.user_ticks) as f64;
         let system = after.system_ticks.saturating_sub(before.system_ticks) as f64;
+        let children = after.children_ticks.saturating_sub(before.children_ticks) as f64;
         Self {
+            children_s: children / sys::clock_ticks_per_s() as f64,
             cpu_ns: after.cpu_ns.saturating_sub(before.cpu_ns),
             user_share: user / (user + system).max(1.0),
             sleeps: after.sleeps.saturating_sub(before.sleeps),

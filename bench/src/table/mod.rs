@@ -1,8 +1,10 @@
 //! Turns the results of many runs into one page of Markdown.
 //!
 //! The results are files named `SERVER.PHASE.ROUND.json` in one directory, as `load --json` and
-//! `watch --json` write them: `echo.saturated.1.json`, `shoal-mmsg.memory-1Mx4.1.json`.
+//! `watch --json` write them: `echo.saturated.1.json`, `shoal-mmsg.memory-1Mx4.1.json`; or, for the
+//! page about HTTP, `cost --json` and `http-idle --json`: `shoal.http-keepalive.1.json`.
 
+mod http;
 mod machine;
 mod page;
 mod readme;
@@ -24,6 +26,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DATE", default_value = "")]
     date: String,
 
+    /// The page about HTTP
+    #[arg(long)]
+    http: bool,
+
     /// Also put the page between the marks of this Markdown file
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
@@ -32,10 +38,16 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     let results = Results::read(&options.dir)?;
     let machine = machine::describe();
-    let page = page::page(&results, &machine, &options.date);
+    let (page, marks) = if options.http {
+        let page = http::page(&results, &machine, &options.date);
+        (page, readme::HTTP)
+    } else {
+        let page = page::page(&results, &machine, &options.date);
+        (page, readme::UDP)
+    };
     print!("{page}");
     match &options.write {
-        Some(file) => readme::replace(file, &page),
+        Some(file) => readme::replace(file, &marks, &page),
         None => Ok(()),
     }
 }
@@ -104,6 +116,14 @@ impl Results {
 
     fn median(&self, server: &str, phase: &str, pointer: &str) -> Option<f64> {
         median(self.numbers(server, phase, pointer).into_values())
+    }
+
+    /// The lowest and the highest of all rounds.
+    fn extremes(&self, server: &str, phase: &str, pointer: &str) -> Option<(f64, f64)> {
+        let numbers = self.numbers(server, phase, pointer);
+        let lowest = numbers.values().copied().reduce(f64::min)?;
+        let highest = numbers.values().copied().reduce(f64::max)?;
+        Some((lowest, highest))
     }
 
     /// How many times the echo's number, round by round, because what disturbs a machine disturbs

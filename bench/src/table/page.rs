@@ -5,9 +5,9 @@ use std::fmt::Write;
 use super::{ECHO, Results, Rounds};
 
 /// Above this the generator was at work nearly all the time, and may itself have been the limit.
-const BUSY_MAX: f64 = 0.95;
+pub(super) const BUSY_MAX: f64 = 0.95;
 /// A saturated server that ran for less of the time was kept from its CPU, or had nothing to do.
-const SERVER_CPUS_MIN: f64 = 0.9;
+pub(super) const SERVER_CPUS_MIN: f64 = 0.9;
 /// Share of lost requests that need no explanation at saturation.
 const LOSS_MAX: f64 = 0.001;
 
@@ -22,6 +22,20 @@ pub(super) fn page(results: &Results, machine: &str, date: &str) -> String {
 }
 
 fn write_page(out: &mut String, results: &Results, machine: &str, date: &str) -> std::fmt::Result {
+    heading(out, results, machine, date)?;
+    saturated(out, results)?;
+    paced(out, results)?;
+    memory(out, results)?;
+    doubts(out, results)
+}
+
+/// What every page begins with.
+pub(super) fn heading(
+    out: &mut String,
+    results: &Results,
+    machine: &str,
+    date: &str,
+) -> std::fmt::Result {
     let rounds = results.runs.values().map(Rounds::len).max().unwrap_or(0);
     let date = if date.is_empty() {
         String::new()
@@ -31,11 +45,7 @@ fn write_page(out: &mut String, results: &Results, machine: &str, date: &str) ->
     writeln!(
         out,
         "{date}{machine}. Medians of {rounds} rounds, taken in turn.\n"
-    )?;
-    saturated(out, results)?;
-    paced(out, results)?;
-    memory(out, results)?;
-    doubts(out, results)
+    )
 }
 
 fn saturated(out: &mut String, results: &Results) -> std::fmt::Result {
@@ -47,16 +57,13 @@ fn saturated(out: &mut String, results: &Results) -> std::fmt::Result {
     )?;
     writeln!(out, "|---|---|---|---|---|---|---|---|---|")?;
     for server in results.servers() {
-        let rates = results.numbers(server, PHASE, ALL_PER_S);
-        let Some(rate) = results.median(server, PHASE, ALL_PER_S) else {
+        let Some((lowest, highest)) = results.extremes(server, PHASE, ALL_PER_S) else {
             continue;
         };
-        let lowest = rates.values().copied().fold(f64::INFINITY, f64::min);
-        let highest = rates.values().copied().fold(0.0, f64::max);
         writeln!(
             out,
             "| {server} | {} | {} to {} | {} | {} | {} | {} | {} | {} |",
-            whole(Some(rate)),
+            whole(results.median(server, PHASE, ALL_PER_S)),
             whole(Some(lowest)),
             whole(Some(highest)),
             ratio(results.times_echo(server, PHASE, ALL_PER_S)),
@@ -227,7 +234,7 @@ fn doubts(out: &mut String, results: &Results) -> std::fmt::Result {
 }
 
 /// A whole number in groups of three digits; a dash where nothing was measured.
-fn whole(number: Option<f64>) -> String {
+pub(super) fn whole(number: Option<f64>) -> String {
     let Some(number) = number else {
         return String::from("-");
     };
@@ -242,7 +249,7 @@ fn whole(number: Option<f64>) -> String {
     out
 }
 
-fn tenths(number: Option<f64>) -> String {
+pub(super) fn tenths(number: Option<f64>) -> String {
     number.map_or_else(|| String::from("-"), |number| format!("{number:.1}"))
 }
 

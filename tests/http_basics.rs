@@ -1,0 +1,29 @@
+//! The ways of HTTP: connections that stay or close, pipelining, paths, HEAD.
+
+mod http;
+mod in_process;
+
+use http::{Browser, announce, http_config};
+use in_process::{BACKENDS, Server};
+
+#[test]
+fn a_client_that_announces_sees_who_announced_before_over_one_connection() {
+    for backend in BACKENDS {
+        let server = Server::start(&http_config(backend));
+        let mut browser = Browser::of(server.http_address());
+        let hash = "aaaaaaaaaaaaaaaaaaaa";
+        let first = browser.get(&announce(hash, 6881, 10, "started"));
+        assert_eq!(first.status, 200);
+        assert_eq!(
+            first.text(),
+            "d8:completei0e10:incompletei1e8:intervali1800e12:min intervali900e5:peers0:e"
+        );
+        let second = browser.get(&announce(hash, 6882, 0, "started"));
+        assert!(
+            second.body.ends_with(b"5:peers6:\x7f\0\0\x01\x1a\xe1e"),
+            "{}",
+            second.text()
+        );
+        assert_eq!(second.header("connection"), None);
+    }
+}
