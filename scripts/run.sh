@@ -7,7 +7,7 @@ if [ "${1:-}" = --help ]; then
 usage: scripts/run.sh [OPTION...]
 
 Builds Shoal in its release profile and runs it as `shoal run OPTION...`. On a Debian host that has
-Rust it first installs a C linker with apt-get, if there is none.
+Rust it first installs a C linker and git with apt-get, where they are missing.
 
 The options are those of `shoal run`; `target/release/shoal run --help` lists them.
 HELP
@@ -18,6 +18,7 @@ fi
 . "$root/scripts/lib/need.sh"
 need_rust
 need "gcc libc6-dev" links_programs
+need git command -v git # a library calls it while it is built
 install_missing
 
 # Not from the root folder: the options may name files beside the caller.

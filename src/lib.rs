@@ -24,6 +24,8 @@
 //!   any step may end in a Discard (counters.rs): counted, not answered, nothing allocated
 //! ```
 //!
+//! Requests over HTTP come by threads of their own, which ask the cores: [`http`] draws that way.
+//!
 //! [`shard::Core`] tells the same way in code: read `shard/turn.rs` first. The first group of modules
 //! is on the way of a datagram, the second surrounds it. `ARCHITECTURE.md` says who owns what and
 //! what a datagram costs.
