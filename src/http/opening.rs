@@ -30,7 +30,9 @@ pub(super) async fn open<S>(
 {
     let mut stream = Ahead::of(stream);
     if door.proxy_protocol {
-        match proxied(&thread, &door, &place, client, &mut stream).await {
+        // In boxes of their own, here and below: every connection would have their size otherwise.
+        let header = Box::pin(proxied(&thread, &door, &place, client, &mut stream));
+        match header.await {
             Some(Proxied::Client(address)) => {
                 client = Client {
                     peer: Some(address.ip().to_canonical()),
@@ -52,33 +54,53 @@ pub(super) async fn open<S>(
     };
     let count = Count::Received(protocol, family, Kind::Connect);
     thread.counters.add(count, 1);
-    match &door.tls {
+    let acceptor = door.tls.as_ref().map(|tls| tls.server_config());
+    match acceptor {
         None => {
-            Connection::new(thread, door, place, client, protocol, stream)
-                .serve()
-                .await;
+            let connection = Connection::new(thread, door, place, client, protocol, stream);
+            connection.serve().await;
         }
-        Some(tls) => {
-            let mut handshake = TlsAcceptor::from(tls.server_config()).accept(stream);
-            let handshake = |cx: &mut Context<'_>| Pin::new(&mut handshake).poll(cx);
-            let failed = match place.unless_doomed(handshake).await {
-                Ok(Ok(stream)) => {
-                    thread.counters.tally(Tally::TlsHandshakes, 1);
-                    let kind = stream.get_ref().1.handshake_kind();
-                    let resumed = kind == Some(HandshakeKind::Resumed);
-                    thread.counters.tally(Tally::TlsResumed, u64::from(resumed));
-                    Connection::new(thread, door, place, client, protocol, stream)
-                        .serve()
-                        .await;
-                    return;
-                }
-                Ok(Err(error)) => TlsFailure::of(&error),
-                Err(Doom::TimedOut(_)) => TlsFailure::TimedOut,
-                Err(Doom::Evicted | Doom::Stopping) => return,
-            };
-            thread.counters.add(Count::TlsFailed(failed), 1);
+        Some(config) => {
+            let acceptor = TlsAcceptor::from(config);
+            Box::pin(open_tls(thread, door, place, client, stream, acceptor)).await;
         }
     }
+}
+
+/// Shakes hands, then serves.
+async fn open_tls<S>(
+    thread: Rc<Thread>,
+    door: Arc<Door>,
+    place: Place,
+    client: Client,
+    stream: Ahead<S>,
+    acceptor: TlsAcceptor,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut handshake = acceptor.accept(stream);
+    let shaken = place
+        .unless_doomed(|cx: &mut Context<'_>| Pin::new(&mut handshake).poll(cx))
+        .await;
+    drop(handshake);
+    let failed = match shaken {
+        Ok(Ok(stream)) => {
+            thread.counters.tally(Tally::TlsHandshakes, 1);
+            let kind = stream.get_ref().1.handshake_kind();
+            let resumed = kind == Some(HandshakeKind::Resumed);
+            thread
+                .counters
+                .tally(Tally::TlsResumed, u64::from(resumed));
+            let https = Protocol::Https;
+            let connection = Connection::new(thread, door, place, client, https, stream);
+            connection.serve().await;
+            return;
+        }
+        Ok(Err(error)) => TlsFailure::of(&error),
+        Err(Doom::TimedOut(_)) => TlsFailure::TimedOut,
+        Err(Doom::Evicted | Doom::Stopping) => return,
+    };
+    thread.counters.add(Count::TlsFailed(failed), 1);
 }
 
 /// Reads the PROXY protocol's header, which must come, and only from a trusted peer.
