@@ -34,8 +34,9 @@ struct State {
     #[expect(clippy::vec_box, reason = "they go to the cores and back as they are")]
     spare: Vec<Box<Ask>>,
     made: usize,
-    /// Connections that want a form when there is none.
-    queue: VecDeque<Waker>,
+    /// Connections that want a form when there is none, with their numbers in the queue.
+    queue: VecDeque<(u64, Waker)>,
+    next_number: u64,
     /// Cores that have a question and have not been told.
     unrung: Vec<usize>,
     clerk: Option<Waker>,
@@ -72,23 +73,17 @@ impl Asks {
         })
     }
 
-    /// Pending once, so that it is worth to ask for a form again.
-    pub(super) fn poll_room(&self, cx: &mut Context<'_>, waited: &mut bool) -> Poll<()> {
-        if std::mem::replace(waited, true) {
-            return Poll::Ready(());
+    /// Ready when it is worth to ask for a form again.
+    pub(super) fn room(&self) -> Room<'_> {
+        Room {
+            asks: self,
+            number: None,
         }
-        let mut state = self.state.borrow_mut();
-        state.queue.push_back(cx.waker().clone());
-        Poll::Pending
     }
 
     /// A form that is not needed any more.
     pub(super) fn give_back(&self, ask: Box<Ask>) {
-        let mut state = self.state.borrow_mut();
-        state.spare.push(ask);
-        if let Some(waker) = state.queue.pop_front() {
-            waker.wake();
-        }
+        self.state.borrow_mut().give_back(ask);
     }
 
     /// Puts a question before the core that owns its torrent. It comes back at once when it names none,
@@ -142,12 +137,76 @@ impl Asks {
                 // There is one answer a ticket, so nobody else can be here.
                 Waiting::Gone | Waiting::Nobody | Waiting::Answer(_) => {
                     state.tickets.push(ticket);
-                    state.spare.push(answer);
-                    if let Some(waker) = state.queue.pop_front() {
-                        waker.wake();
-                    }
+                    state.give_back(answer);
                 }
             }
+        }
+    }
+}
+
+impl State {
+    fn give_back(&mut self, ask: Box<Ask>) {
+        self.spare.push(ask);
+        self.call_next();
+    }
+
+    /// Where in the queue this number stands; `None` when it was called. Numbers ascend.
+    fn position(&self, number: u64) -> Option<usize> {
+        let found = self
+            .queue
+            .binary_search_by_key(&number, |(other, _)| *other);
+        found.ok()
+    }
+
+    /// Tells the next in the queue that there is a form.
+    fn call_next(&mut self) {
+        if let Some((_, waker)) = self.queue.pop_front() {
+            waker.wake();
+        }
+    }
+}
+
+/// A place in the queue for a form.
+pub(super) struct Room<'a> {
+    asks: &'a Asks,
+    /// None before it stands there, and again when it was called and has heard it.
+    number: Option<u64>,
+}
+
+impl Future for Room<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let asks = self.asks;
+        let state = &mut *asks.state.borrow_mut();
+        let Some(number) = self.number else {
+            self.number = Some(state.next_number);
+            let waker = cx.waker().clone();
+            state.queue.push_back((state.next_number, waker));
+            state.next_number += 1;
+            return Poll::Pending;
+        };
+        if let Some(position) = state.position(number) {
+            state.queue[position].1.clone_from(cx.waker());
+            Poll::Pending
+        } else {
+            self.number = None;
+            Poll::Ready(())
+        }
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        let Some(number) = self.number else {
+            return;
+        };
+        let mut state = self.asks.state.borrow_mut();
+        if let Some(position) = state.position(number) {
+            state.queue.remove(position);
+        } else if !state.spare.is_empty() {
+            // It was called, and its connection ends instead: the form is for the one behind it.
+            state.call_next();
         }
     }
 }
@@ -185,10 +244,48 @@ impl Drop for Asking<'_> {
         match std::mem::replace(waiting, Waiting::Nobody) {
             Waiting::Somebody(_) => *waiting = Waiting::Gone,
             Waiting::Answer(ask) => {
-                state.spare.push(ask);
                 state.tickets.push(self.ticket);
+                state.give_back(ask);
             }
             Waiting::Nobody | Waiting::Gone => state.tickets.push(self.ticket),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Doorbell;
+    use crate::shard::Mesh;
+    use std::sync::Arc;
+
+    fn asks() -> Asks {
+        let doorbells = [Arc::new(Doorbell::new().unwrap())];
+        let (_, mut counters) = Mesh::between(&doorbells, 1);
+        Asks::new(counters.remove(0), Steering::new(7, 1))
+    }
+
+    fn is_called(room: &mut Room<'_>) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        Pin::new(room).poll(&mut cx).is_ready()
+    }
+
+    #[test]
+    fn a_form_goes_to_the_next_in_the_queue_when_the_first_has_left() {
+        let asks = asks();
+        let mut forms: Vec<_> = std::iter::from_fn(|| asks.blank()).collect();
+        assert_eq!(forms.len(), ASKS_MAX);
+        let [mut first, mut second, mut third, mut fourth] = [(); 4].map(|()| asks.room());
+        for room in [&mut first, &mut second, &mut third, &mut fourth] {
+            assert!(!is_called(room));
+        }
+        drop(first);
+        asks.give_back(forms.pop().unwrap());
+        assert!(!is_called(&mut third));
+        drop(second); // it was called and does not hear it
+        assert!(is_called(&mut third));
+        assert!(!is_called(&mut fourth));
+        asks.give_back(forms.pop().unwrap());
+        assert!(is_called(&mut fourth));
     }
 }

@@ -191,8 +191,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     Handled::Incomplete => {}
                     Handled::NoRoom => {
                         let thread = Rc::clone(&self.thread);
-                        let mut waited = false;
-                        let room = |cx: &mut Context<'_>| thread.asks.poll_room(cx, &mut waited);
+                        let mut room = thread.asks.room();
+                        let room = |cx: &mut Context<'_>| Pin::new(&mut room).poll(cx);
                         self.place.unless_doomed(room).await?;
                         continue;
                     }
