@@ -60,6 +60,10 @@ const IO_MEMORY: usize = 64 << 10;
 /// Entries of each of glommio's three rings: how many sockets one system call can begin to wait for.
 const RING_DEPTH: usize = 256;
 
+/// How long tasks that always have something to do may keep glommio from asking the kernel what else
+/// there is.
+const LOOK_UP: Duration = Duration::from_millis(5);
+
 impl Engine {
     /// Opens an executor on the calling thread: with "auto", glommio where this kernel and this user's
     /// limits allow it. The error says why there is no ring.
@@ -74,6 +78,7 @@ impl Engine {
                     glommio::LocalExecutorBuilder::new(glommio::Placement::Unbound)
                         .io_memory(IO_MEMORY)
                         .ring_depth(RING_DEPTH)
+                        .preempt_timer(LOOK_UP)
                         .make()
                         .map_err(|error| error.to_string())
                 }),

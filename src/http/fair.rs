@@ -1,4 +1,4 @@
-//! A stream that lets others have their turn.
+//! Letting others have their turn.
 //!
 //! Whoever sends faster than he is answered never lets his task wait, and tasks of a thread take turns
 //! only where they wait: without this, one connection could keep the thread from all others, and from
@@ -73,6 +73,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Fair<S> {
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_close(cx)
     }
+}
+
+/// Lets every other task that is ready have its turn.
+pub(super) async fn others_first() {
+    let mut waited = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod compress;
 mod connection;
 mod connections;
 mod executor;
+mod fair;
 mod full_scrape;
 mod handle;
 mod opening;

@@ -13,6 +13,7 @@ use rustls::HandshakeKind;
 use super::Door;
 use super::connection::{Client, Connection};
 use super::connections::{Doom, Phase, Place};
+use super::fair::Fair;
 use super::thread::Thread;
 use super::tls::TlsFailure;
 use crate::counters::{BadRequest, Count, Family, Kind, Protocol, Tally};
@@ -28,7 +29,7 @@ pub(super) async fn open<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut stream = Ahead::of(stream);
+    let mut stream = Ahead::of(Fair::of(stream));
     if door.proxy_protocol {
         // In boxes of their own, here and below: every connection would have their size otherwise.
         let header = Box::pin(proxied(&thread, &door, &place, client, &mut stream));

@@ -19,6 +19,7 @@ use super::compress::Packer;
 use super::connection::Client;
 use super::connections::{Connections, Limits};
 use super::executor::{Engine, Epoll, Executor, Ring, local_of, peer_of};
+use super::fair::others_first;
 use super::full_scrape::FullScrapes;
 use super::opening::open;
 use super::{Door, Rules};
@@ -29,6 +30,9 @@ use crate::shard::Counter;
 
 /// How often a thread looks for connections that took too long, while it has any.
 const TICK: Duration = Duration::from_secs(1);
+
+/// Connections accepted in a row, however many wait, before those that were accepted come first.
+const ACCEPTS: u32 = 32;
 
 /// How long a thread that cannot accept waits before it tries again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -149,9 +153,17 @@ async fn close<E: Executor>(thread: &Rc<Thread>) {
 /// Accepts connections of one listener until its task is dropped.
 async fn accept<E: Executor>(listener: E::Listener, door: Arc<Door>, thread: Rc<Thread>) {
     let mut complained = false;
+    let mut in_a_row = 0;
     loop {
         match E::accept(&listener).await {
-            Ok(stream) => thread.welcome::<E>(stream, &door),
+            Ok(stream) => {
+                thread.welcome::<E>(stream, &door);
+                in_a_row += 1;
+                if in_a_row == ACCEPTS {
+                    in_a_row = 0;
+                    others_first().await;
+                }
+            }
             Err(error) => {
                 thread.counters.tally(Tally::AcceptFailed, 1);
                 // A client that is gone already is its own affair; anything else concerns us all.
