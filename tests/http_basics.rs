@@ -27,3 +27,19 @@ fn a_client_that_announces_sees_who_announced_before_over_one_connection() {
         assert_eq!(second.header("connection"), None);
     }
 }
+
+#[test]
+fn a_redirect_never_leaves_its_host() {
+    let mut config = http_config(BACKENDS[0]);
+    config.http[0].redirect_to = Some("https://tracker.example".to_owned());
+    let server = Server::start(&config);
+    for (target, location) in [
+        ("/a?b=c", "https://tracker.example/a?b=c"),
+        ("@evil.example/", "https://tracker.example/@evil.example/"),
+        (".evil.example/", "https://tracker.example/.evil.example/"),
+        ("//evil.example/", "https://tracker.example//evil.example/"),
+    ] {
+        let reply = Browser::of(server.http_address()).get(target);
+        assert_eq!(reply.header("location"), Some(location), "{target}");
+    }
+}

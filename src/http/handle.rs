@@ -132,6 +132,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         if let Some(base) = &self.door.redirect_to {
             let mut target = self.thread.buffers.take();
+            // Without a slash it would go on with the host's name.
+            if !head.target.path.starts_with(b"/") {
+                target.push(b'/');
+            }
             target.extend_from_slice(head.target.path);
             if let Some(query) = head.target.query {
                 target.push(b'?');
