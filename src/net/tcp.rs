@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -82,14 +82,37 @@ pub struct UnixListener {
     pub file: SocketFile,
 }
 
-/// The file of a Unix socket; goes when this does.
+/// The file of a Unix socket; goes when this does, unless another has taken its place.
 #[derive(Debug)]
-pub struct SocketFile(PathBuf);
+pub struct SocketFile {
+    path: PathBuf,
+    mark: Mark,
+}
+
+/// Which file it is. Numbers of inodes are given out again, so its first time belongs to it: whoever
+/// changes its owner or its rights leaves that alone.
+type Mark = (u64, u64, i64, i64);
+
+impl SocketFile {
+    fn at(path: &Path) -> io::Result<Self> {
+        let path = path.to_owned();
+        let mark = mark_of(&path)?;
+        Ok(Self { path, mark })
+    }
+}
+
+fn mark_of(path: &Path) -> io::Result<Mark> {
+    let file = fs::symlink_metadata(path)?;
+    Ok((file.dev(), file.ino(), file.mtime(), file.mtime_nsec()))
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Without the right to remove it, it stays: the next start sees that nobody listens there.
-        let _ = fs::remove_file(&self.0);
+        // A tracker that was started while this one still ended has put its own there.
+        if mark_of(&self.path).is_ok_and(|mark| mark == self.mark) {
+            // Without the right to remove it, it stays: the next start sees that nobody listens there.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -109,8 +132,18 @@ pub fn bind_unix(path: &Path) -> Result<UnixListener, String> {
                     "another process listens there; stop it or choose another path".to_owned(),
                 ));
             }
-            Err(_) => fs::remove_file(path)
-                .map_err(|error| refuse(format!("the old socket cannot be removed: {error}")))?,
+            // Only this says that nobody listens; a socket that we may not use or that takes
+            // datagrams is somebody's.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                fs::remove_file(path).map_err(|error| {
+                    refuse(format!("the old socket cannot be removed: {error}"))
+                })?;
+            }
+            Err(error) => {
+                return Err(refuse(format!(
+                    "a socket of another process stands there ({error}); choose another path"
+                )));
+            }
         },
     }
     let bind = || {
@@ -119,11 +152,10 @@ pub fn bind_unix(path: &Path) -> Result<UnixListener, String> {
         // Like a port on loopback. Whoever wants fewer puts it into a folder that fewer may enter.
         fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
         socket.listen(BACKLOG)?;
-        Ok(socket)
+        let file = SocketFile::at(path)?;
+        Ok(UnixListener { socket, file })
     };
-    let socket = bind().map_err(|error: io::Error| refuse(error.to_string()))?;
-    let file = SocketFile(path.to_owned());
-    Ok(UnixListener { socket, file })
+    bind().map_err(|error: io::Error| refuse(error.to_string()))
 }
 
 /// The same socket in the hands of glommio.
@@ -201,6 +233,29 @@ mod tests {
         let second = bind_unix(&path).unwrap();
         assert!(UnixStream::connect(&path).is_ok());
         drop(second);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_socket_for_datagrams_in_the_place_of_ours_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let _logger = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        let refusal = bind_unix(&path).unwrap_err();
+        assert!(refusal.contains("of another process"), "{refusal}");
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn a_tracker_that_ends_leaves_the_socket_of_its_successor() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("http.sock");
+        let UnixListener { socket, file } = bind_unix(&path).unwrap();
+        drop(socket);
+        let successor = bind_unix(&path).unwrap();
+        drop(file);
+        assert!(UnixStream::connect(&path).is_ok());
+        drop(successor);
         assert!(!path.exists());
     }
 
