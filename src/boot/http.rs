@@ -1,5 +1,6 @@
 //! The HTTP side of the start: doors, threads, and how many connections there may be.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,8 +22,11 @@ use crate::net::tcp::{self, SocketFile, TcpListener};
 use crate::shard::{self, Counter};
 use crate::wire::http::forwarded::ForwardedHeader;
 
-/// Open files that are no connections: sockets, rings, logs, the store.
-const OTHER_FILES: usize = 128;
+/// Open files of a thread beside its sockets: rings and what wakes it.
+const FILES_A_THREAD: usize = 8;
+
+/// Open files that may come later: the store, certificates that are read again, what reads `/proc`.
+const SPARE_FILES: usize = 64;
 
 /// A listener before its threads run.
 pub(super) struct Bound {
@@ -178,7 +182,10 @@ impl Http {
         }
         let rules = Arc::new(http_rules(config, rules));
         let threads = counters.len();
-        let connections_max = connections_max(config).div_ceil(threads);
+        // Each thread holds its sockets twice, to close them while its executor has them.
+        let sockets: usize = bound.iter().map(|bound| bound.sockets.len()).sum();
+        let other_files = open_files() + sockets + threads * FILES_A_THREAD + SPARE_FILES;
+        let connections_max = connections_max(config, other_files).div_ceil(threads);
         let mut listeners: Vec<Vec<(Socket, Arc<Door>)>> = Vec::new();
         listeners.resize_with(threads, Vec::new);
         for (row, bound) in bound.into_iter().enumerate() {
@@ -357,13 +364,19 @@ fn http_rules(config: &Config, rules: &shard::Rules) -> http::Rules {
     }
 }
 
-/// How many connections the limit of open files leaves room for; it is raised as far as it may be.
-fn connections_max(config: &Config) -> usize {
+/// How many files are open now.
+fn open_files() -> usize {
+    fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
+/// How many connections the limit of open files leaves room for beside `other_files`; it is raised as
+/// far as it may be.
+fn connections_max(config: &Config, other_files: usize) -> usize {
     let wanted = config.connections.max;
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return wanted;
     };
-    let needed = (wanted + OTHER_FILES) as u64;
+    let needed = (wanted + other_files) as u64;
     let raised = needed.min(hard).max(soft);
     let files = match setrlimit(Resource::RLIMIT_NOFILE, raised, hard) {
         Ok(()) => raised,
@@ -371,7 +384,7 @@ fn connections_max(config: &Config) -> usize {
     };
     let room = usize::try_from(files)
         .unwrap_or(usize::MAX)
-        .saturating_sub(OTHER_FILES)
+        .saturating_sub(other_files)
         .max(1);
     wanted.min(room)
 }
