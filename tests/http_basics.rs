@@ -3,8 +3,13 @@
 mod http;
 mod in_process;
 
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
+
 use http::{Browser, announce, http_config};
 use in_process::{BACKENDS, Server};
+use shoal::config::{Proxy, ProxyHeader};
 
 #[test]
 fn a_client_that_announces_sees_who_announced_before_over_one_connection() {
@@ -41,5 +46,31 @@ fn a_redirect_never_leaves_its_host() {
     ] {
         let reply = Browser::of(server.http_address()).get(target);
         assert_eq!(reply.header("location"), Some(location), "{target}");
+    }
+}
+
+#[test]
+fn a_client_that_resets_its_connection_at_once_is_not_taken_for_a_proxy() {
+    for backend in BACKENDS {
+        let mut config = http_config(backend);
+        config.http[0].proxy = Some(Proxy {
+            header: Some(ProxyHeader::XForwardedFor),
+            trusted: vec!["10.0.0.0/8".parse().unwrap()],
+        });
+        let server = Server::start(&config);
+        let target = announce("aaaaaaaaaaaaaaaaaaaa", 6881, 10, "started");
+        let forged =
+            format!("GET {target} HTTP/1.1\r\nHost: t\r\nX-Forwarded-For: 8.8.8.8\r\n\r\n");
+        for _ in 0..50 {
+            let mut client = TcpStream::connect(server.http_address()).unwrap();
+            client.write_all(forged.as_bytes()).unwrap();
+            let socket = socket2::SockRef::from(&client);
+            socket.set_linger(Some(Duration::ZERO)).unwrap();
+        }
+        let mut browser = Browser::of(server.http_address());
+        let told = browser.get(&announce("aaaaaaaaaaaaaaaaaaaa", 6882, 10, "started"));
+        let victim = b"\x08\x08\x08\x08\x1a\xe1";
+        let is_told = told.body.windows(6).any(|peer| peer == victim);
+        assert!(!is_told, "{}", told.text());
     }
 }

@@ -108,9 +108,10 @@ impl Engine {
     }
 }
 
-/// Who is at the other end; nobody with an address for a Unix socket.
-pub(super) fn peer_of(socket: RawFd) -> Option<SocketAddr> {
-    to_std(&getpeername(socket).ok()?)
+/// Who is at the other end; nobody with an address for a Unix socket. An error for a connection that
+/// was reset: what it has sent can still be read, but nobody knows who did.
+pub(super) fn peer_of(socket: RawFd) -> io::Result<Option<SocketAddr>> {
+    Ok(to_std(&getpeername(socket)?))
 }
 
 /// Which address of this host was asked.

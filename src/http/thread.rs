@@ -182,6 +182,12 @@ async fn accept<E: Executor>(listener: E::Listener, door: Arc<Door>, thread: Rc<
 
 impl Thread {
     fn welcome<E: Executor>(self: &Rc<Self>, stream: E::Stream, door: &Arc<Door>) {
+        let socket = stream.as_raw_fd();
+        // Only a Unix socket may have no address: whoever has none is trusted like a proxy.
+        let Ok(peer) = peer_of(socket) else {
+            self.counters.tally(Tally::AcceptFailed, 1);
+            return;
+        };
         let Some((place, evicted)) = self.connections.enter() else {
             self.counters.tally(Tally::ConnectionsRefused, 1);
             return;
@@ -189,9 +195,8 @@ impl Thread {
         self.counters
             .tally(Tally::ConnectionsEvicted, u64::from(evicted));
         self.publish_open();
-        let socket = stream.as_raw_fd();
         let client = Client {
-            peer: peer_of(socket).map(|peer| peer.ip().to_canonical()),
+            peer: peer.map(|peer| peer.ip().to_canonical()),
             local: if door.needs_local {
                 local_of(socket).map(|local| local.ip())
             } else {
