@@ -12,14 +12,24 @@ use nix::sys::stat::fstat;
 pub(super) fn start(level: LevelFilter) {
     let journal = is_journal(env::var_os("JOURNAL_STREAM").as_deref());
     let timestamp = (!journal).then_some(TimestampPrecision::Millis);
-    let started = Builder::new()
-        .filter_level(level)
+    let started = builder(level)
         .target(Target::Stderr)
         .format_target(false)
         .format_timestamp(timestamp)
         .try_init();
     // Whoever embeds us may have a log already; then that one is used.
     drop(started);
+}
+
+/// What is logged. rustls warns of what clients send, such as an address where a name should be: they
+/// would fill the log as fast as they like.
+fn builder(level: LevelFilter) -> Builder {
+    let mut builder = Builder::new();
+    builder.filter_level(level);
+    if level < LevelFilter::Debug {
+        builder.filter_module("rustls", LevelFilter::Off);
+    }
+    builder
 }
 
 /// Whether standard error is the journal, which writes the time beside each line itself. systemd
@@ -40,6 +50,21 @@ fn is_journal(journal_stream: Option<&OsStr>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use log::{Level, Log, Metadata};
+
+    #[test]
+    fn clients_write_nothing_into_the_log_unless_somebody_looks_for_faults() {
+        let is_logged = |level, target| {
+            let warning = Metadata::builder()
+                .level(Level::Warn)
+                .target(target)
+                .build();
+            builder(level).build().enabled(&warning)
+        };
+        assert!(is_logged(LevelFilter::Info, "shoal::http"));
+        assert!(!is_logged(LevelFilter::Info, "rustls::msgs::handshake"));
+        assert!(is_logged(LevelFilter::Debug, "rustls::msgs::handshake"));
+    }
 
     #[test]
     fn only_the_very_stream_of_the_journal_goes_without_the_time() {
