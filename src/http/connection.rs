@@ -346,6 +346,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if piece.is_empty() {
                 return Ok(());
             }
+            if snapshot.is_given_up() {
+                return Err(End::Doomed(Doom::TimedOut(Phase::Reply)));
+            }
             // Whoever takes piece after piece may take long over all of them.
             self.place.renew();
             self.send(piece).await?;

@@ -5,7 +5,8 @@
 //! length can be told in advance and a slow client holds no more than a piece. Compressed forms are
 //! made whole, once, when the first client accepts them.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
@@ -29,6 +30,10 @@ const CHUNKS: usize = 4;
 
 /// Seconds for which a snapshot is good at least: whoever waited for it gets it.
 const FRESH_S_MIN: u32 = 5;
+
+/// Snapshots that may be sent at one time. Whoever still reads an older one is given up: each holds
+/// every torrent there is, and its clients may take as long over it as they like.
+const SNAPSHOTS_MAX: usize = 4;
 
 /// Clients that may wait for one snapshot.
 const WAITING_MAX: usize = 1024;
@@ -75,6 +80,7 @@ pub(super) struct Snapshot {
     plain_len: u64,
     gzip: OnceLock<Vec<u8>>,
     zstd: OnceLock<Vec<u8>>,
+    given_up: AtomicBool,
 }
 
 impl Snapshot {
@@ -92,7 +98,13 @@ impl Snapshot {
             min_request_interval_s: rules.min_request_interval_s,
             gzip: OnceLock::new(),
             zstd: OnceLock::new(),
+            given_up: AtomicBool::new(false),
         }
+    }
+
+    /// True when newer ones need its memory: nothing more of it is to be sent.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
     }
 
     /// Bytes in this form.
@@ -278,6 +290,7 @@ impl FullScrapes {
     }
 
     fn make(&self, counter: &Counter, clock: &Clock) {
+        let mut made = Made::default();
         let mut state = self.state();
         loop {
             if state.stopped {
@@ -294,7 +307,9 @@ impl FullScrapes {
             drop(state);
             let snapshot = latest.or_else(|| {
                 let rows = self.collect(counter)?;
-                Some(Arc::new(Snapshot::new(now_s, rows, self.rules)))
+                let snapshot = Arc::new(Snapshot::new(now_s, rows, self.rules));
+                made.note(&snapshot);
+                Some(snapshot)
             });
             if let Some(snapshot) = &snapshot {
                 for encoding in asked.wanted.iter().filter_map(|form| form.encoding()) {
@@ -365,5 +380,49 @@ impl FullScrapes {
             }
         }
         Some(rows)
+    }
+}
+
+/// The snapshots that somebody still holds, the oldest first.
+#[derive(Default)]
+struct Made(Vec<Weak<Snapshot>>);
+
+impl Made {
+    /// One more; gives up the oldest when there are too many.
+    fn note(&mut self, snapshot: &Arc<Snapshot>) {
+        self.0.retain(|held| held.strong_count() > 0);
+        self.0.push(Arc::downgrade(snapshot));
+        let too_many = self.0.len().saturating_sub(SNAPSHOTS_MAX);
+        for held in self.0.drain(..too_many).filter_map(|held| held.upgrade()) {
+            held.given_up.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_that_hardly_read_do_not_keep_every_snapshot_in_memory() {
+        let rules = FullScrapeRules {
+            downloaders: true,
+            min_request_interval_s: 0,
+        };
+        let mut made = Made::default();
+        let mut held: Vec<Arc<Snapshot>> = Vec::new();
+        for _ in 0..SNAPSHOTS_MAX + 2 {
+            let snapshot = Arc::new(Snapshot::new(0, Vec::new(), rules));
+            made.note(&snapshot);
+            held.push(snapshot);
+        }
+        let given_up = |held: &[Arc<Snapshot>]| held.iter().filter(|s| s.is_given_up()).count();
+        assert_eq!(given_up(&held), 2);
+        assert!(held[1].is_given_up() && !held[2].is_given_up());
+        // Those that nobody holds any more are no reason to give up others.
+        held.drain(..4);
+        let snapshot = Arc::new(Snapshot::new(0, Vec::new(), rules));
+        made.note(&snapshot);
+        assert_eq!(given_up(&held), 0);
     }
 }
