@@ -94,7 +94,7 @@ fn sigusr1_logs_what_was_counted_and_sighup_ends_nothing() {
     let mut tracker = TrackerProcess::start(&[ANY_PORT, "workers.count=2"]);
     connect(&tracker);
     tracker.signal(Signal::SIGHUP);
-    tracker.wait_for_log("restart to change", PATIENCE);
+    tracker.wait_for_log("SIGHUP: reloaded", PATIENCE);
     tracker.signal(Signal::SIGUSR1);
     let line = tracker.wait_for_log("total: ", PATIENCE);
     assert!(line.contains("answered_udp_connect_ip4 1"), "{line}");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
+use arc_swap::ArcSwap;
 use crossbeam_channel::{Sender, bounded};
 use log::{info, warn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -16,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Backend, Config, HttpAddress, HttpListener, ProxyHeader};
 use crate::control::Event;
 use crate::counters::ThreadCounters;
+use crate::gate::access::Access;
 use crate::http::tls::{Reload, Tls};
 use crate::http::{self, Door, Engine, FullScrapeRules, FullScrapes, Parts};
 use crate::net::tcp::{self, SocketFile, TcpListener};
@@ -57,6 +59,7 @@ pub(super) struct Http {
 pub(super) struct Given<'a> {
     pub(super) config: &'a Config,
     pub(super) rules: &'a shard::Rules,
+    pub(super) access: &'a Arc<ArcSwap<Access>>,
     pub(super) cpus: &'a [usize],
     pub(super) clock: &'a Clock,
     pub(super) events: &'a Sender<Event>,
@@ -164,6 +167,7 @@ impl Http {
         let Given {
             config,
             rules,
+            access,
             cpus,
             clock,
             events,
@@ -202,6 +206,7 @@ impl Http {
             let parts = Parts {
                 listeners,
                 rules: Arc::clone(&rules),
+                access: Arc::clone(access),
                 counter,
                 counters: Arc::clone(&self.counters[number]),
                 full_scrapes: self.full_scrapes.as_ref().map(|(s, _)| Arc::clone(s)),
@@ -296,6 +301,11 @@ impl Http {
     /// Tells every thread to stop, and does not wait.
     pub(super) fn begin_to_stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// Lets every thread look around.
+    pub(super) fn wake(&self) {
         for counter in &self.desks {
             counter.desk().ring();
         }

@@ -1,5 +1,6 @@
 //! The start, told in order: cores, sockets, privileges, threads; and the end.
 
+mod access;
 mod cores;
 mod http;
 mod listeners;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
+use arc_swap::ArcSwap;
 use crossbeam_channel::{Sender, bounded};
 use log::info;
 
@@ -19,6 +21,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{self, Event};
 use crate::counters::{ThreadCounters, Totals};
+use crate::gate::access::Access;
 use crate::net::socket::Listener;
 use crate::net::steering::Steering;
 use crate::net::{Doorbell, Engine, port_owner};
@@ -26,14 +29,15 @@ use crate::privileges;
 use crate::shard::{Core, Mesh, Rules, Shard};
 use crate::swarm::{self, Swarms};
 
-/// Runs a tracker until a signal ends it. Every failure has been logged when this returns.
-pub fn run(config: &Config) -> ExitCode {
+/// Runs a tracker until a signal ends it. Every failure has been logged when this returns. `reload` loads
+/// the configuration again, or says a sentence for each mistake.
+pub fn run(config: &Config, reload: &dyn Fn() -> Result<Config, Vec<String>>) -> ExitCode {
     control::exit_on_panic();
     let done = control::Signals::catch()
         .map_err(|error| format!("cannot catch signals: {error}"))
         .and_then(|signals| {
             let tracker = Tracker::start(config, &Clock::start(), &signals.events())?;
-            control::run(tracker, &signals, config.log.stats_interval)
+            control::run(tracker, &signals, config.log.stats_interval, reload)
         });
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -55,6 +59,12 @@ pub struct Tracker {
     threads: Vec<JoinHandle<()>>,
     http: http::Http,
     clock: Clock,
+    steering: Steering,
+    config: Config,
+    access: Arc<ArcSwap<Access>>,
+    /// Lists that were replaced and may still be in somebody's hands: freeing many of them is work
+    /// that no core should do.
+    retired: Vec<Arc<Access>>,
 }
 
 impl Tracker {
@@ -70,6 +80,11 @@ impl Tracker {
         let http_threads = http::threads(config, cores);
         let http_bound = http.bind(config, http_threads, clock)?;
         privileges::become_user(&config.workers.user)?;
+        let (access, mistakes) = access::read(config, cores, &steering, &Access::default());
+        if !mistakes.is_empty() {
+            return Err(mistakes.join("\n"));
+        }
+        access::report(config, &access);
         if !config.workers.user.is_empty() {
             http.check_certificates(clock.now().unix_s);
         }
@@ -92,6 +107,10 @@ impl Tracker {
             threads: Vec::with_capacity(cores),
             http,
             clock: clock.clone(),
+            steering,
+            config: config.clone(),
+            access: Arc::new(ArcSwap::from_pointee(access)),
+            retired: Vec::new(),
         };
         let rules = rules::rules(config, &tracker.listeners, steering)?;
         let (meshes, counters) = Mesh::between(&tracker.doorbells, http_threads);
@@ -100,6 +119,7 @@ impl Tracker {
         let given = http::Given {
             config,
             rules: &rules,
+            access: &tracker.access,
             cpus: &cpus,
             clock,
             events,
@@ -125,7 +145,8 @@ impl Tracker {
             let swarms = Swarms::new(rules::swarm_settings(config, cpus.len())?);
             let random = fastrand::Rng::with_seed(rules::secret()?);
             let counters = Arc::clone(&self.counters[core]);
-            let shard = Shard::new(rules.clone(), swarms, mesh, counters, random);
+            let access = Arc::clone(&self.access);
+            let shard = Shard::new(rules.clone(), access, swarms, mesh, counters, random);
             let (backend, fell_back) = (config.workers.backend, Arc::clone(&fell_back));
             let (clock, ready) = (self.clock.clone(), ready.clone());
             let (stop, doorbell) = (Arc::clone(&self.stop), Arc::clone(&self.doorbells[core]));
@@ -215,6 +236,44 @@ impl Tracker {
     /// What each HTTP thread runs on.
     pub fn http_engines(&self) -> &[&'static str] {
         self.http.engines()
+    }
+
+    /// Reads the lists again, and what else may change while the tracker runs, as `config` says. Every
+    /// list that cannot be read stays as it is; the sentences say which, and what takes a restart.
+    pub fn reload(&mut self, config: &Config) -> Vec<String> {
+        let mut live = self.config.clone();
+        live.access = config.access.clone();
+        live.access.connection_id_lifetime = self.config.access.connection_id_lifetime;
+        live.announce
+            .ignore_ip
+            .clone_from(&config.announce.ignore_ip);
+        live.announce.allow_private_peers = config.announce.allow_private_peers;
+        let cores = self.counters.len();
+        let old = self.access.load_full();
+        let (access, mut sentences) = access::read(&live, cores, &self.steering, &old);
+        access::report(&live, &access);
+        drop(old);
+        self.retired.push(self.access.swap(Arc::new(access)));
+        // Everybody takes the new lists now, and lets go of the old.
+        self.http.wake();
+        for doorbell in &self.doorbells {
+            doorbell.ring();
+        }
+        if live != *config {
+            sentences.push(
+                "the lists and address rules were read again; the other changes in the configuration \
+                 take a restart"
+                    .to_owned(),
+            );
+        }
+        self.config = live;
+        sentences
+    }
+
+    /// Frees the lists that nobody holds any more. True when some are still held.
+    pub fn free_retired(&mut self) -> bool {
+        self.retired.retain(|access| Arc::strong_count(access) > 1);
+        !self.retired.is_empty()
     }
 
     /// Reads the certificates again: all of them, or those whose files have changed.

@@ -1,13 +1,12 @@
 //! The configuration becomes the rules and settings that every core gets a copy of. Secrets are drawn
 //! anew with every start, but for the key that the store keeps.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use log::warn;
 
 use crate::config::Config;
-use crate::gate::address_policy::AddressPolicy;
 use crate::gate::connection_id::ConnectionIds;
 use crate::net::steering::Steering;
 use crate::shard::Rules;
@@ -20,24 +19,11 @@ pub(super) fn rules(
     listeners: &[SocketAddr],
     steering: Steering,
 ) -> Result<Rules, String> {
-    let external = &config.announce.external_ip;
     Ok(Rules {
         connection_ids: ConnectionIds::new(
             connection_id_key(config)?,
             config.access.connection_id_lifetime,
         ),
-        addresses: AddressPolicy {
-            allow_private: config.announce.allow_private_peers,
-            ignored: config.announce.ignore_ip.clone(),
-            external_v4: external.iter().find_map(|ip| match ip {
-                IpAddr::V4(v4) => Some(*v4),
-                IpAddr::V6(_) => None,
-            }),
-            external_v6: external.iter().find_map(|ip| match ip {
-                IpAddr::V6(v6) => Some(*v6),
-                IpAddr::V4(_) => None,
-            }),
-        },
         listeners: listeners.to_vec(),
         steering,
         interval_s: config.announce.interval,

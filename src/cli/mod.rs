@@ -93,7 +93,12 @@ fn run(sources: &Sources) -> ExitCode {
     match sources.load() {
         Ok(Loaded { config, .. }) => {
             logging::start(config.log.level);
-            boot::run(&config)
+            let reload = || {
+                let loaded = sources.load();
+                let loaded = loaded.map_err(|mistakes| mistakes.sentences().to_vec())?;
+                Ok(loaded.config)
+            };
+            boot::run(&config, &reload)
         }
         Err(mistakes) => fail(&mistakes),
     }

@@ -6,6 +6,7 @@ use std::fmt::Display;
 use super::place::Given;
 use super::schema::PEER_TIMEOUT_S;
 use super::{Config, HttpAddress};
+use crate::gate::access::Mode;
 use crate::limits::LISTENERS_MAX;
 
 /// One sentence for each disagreement in `config`. What is at fault is looked up in `given`; keys
@@ -15,6 +16,7 @@ pub(super) fn check(config: &Config, given: &Given) -> Vec<String> {
     mistakes.extend(numwant(config, given));
     mistakes.extend(peer_timeout(config, given));
     mistakes.extend(min_interval(config, given));
+    mistakes.extend(allowlist(config, given));
     mistakes.extend(no_listener(config, given));
     mistakes.extend(too_many("udp", config.udp.len(), given));
     mistakes.extend(too_many("http", config.http.len(), given));
@@ -42,6 +44,21 @@ fn numwant(config: &Config, given: &Given) -> Option<String> {
     Some(format!(
         "{place}: [announce] numwant is {numwant}, more than numwant_max, which is {most}; lower \
          numwant or raise numwant_max"
+    ))
+}
+
+fn allowlist(config: &Config, given: &Given) -> Option<String> {
+    const KEYS: [&str; 2] = ["mode", "allowlist"];
+    if config.access.mode == Mode::Public
+        || !config.access.allowlist.is_empty()
+        || !given.all_read("access", &KEYS)
+    {
+        return None;
+    }
+    let place = given.place("access", &KEYS);
+    Some(format!(
+        "{place}: [access] mode is \"listed\", but allowlist names no file, so nothing would be served; \
+         name one or set mode to \"public\""
     ))
 }
 

@@ -38,6 +38,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use ipnet::IpNet;
 use log::LevelFilter;
 
+use crate::gate::access::{Deny, Mode};
 use crate::limits::{REPLY_PEERS_V4_MAX, SCRAPE_HASHES_MAX};
 
 pub use http::{HttpAddress, HttpListener, Proxy, ProxyHeader, TlsFiles};
@@ -205,6 +206,18 @@ pub struct Swarm {
 pub struct Access {
     /// Seconds for which a connection id is accepted, and up to a minute more; 60 to 7200.
     pub connection_id_lifetime: u32,
+    /// Which torrents are served.
+    pub mode: Mode,
+    /// File of info-hashes that are served when `mode` is "listed"; empty = none.
+    pub allowlist: String,
+    /// File of info-hashes that are not served; empty = none.
+    pub blocklist: String,
+    /// File of addresses and networks that are turned away; empty = none.
+    pub ip_blocklist: String,
+    /// What the peer ids of clients begin with that are turned away, 1 to 20 ASCII characters each.
+    pub client_blocklist: Vec<String>,
+    /// What those are told whom a list turns away.
+    pub deny: Deny,
 }
 
 /// `[store]`
@@ -339,6 +352,12 @@ impl Default for Access {
     fn default() -> Self {
         Self {
             connection_id_lifetime: 900,
+            mode: Mode::Public,
+            allowlist: String::new(),
+            blocklist: String::new(),
+            ip_blocklist: String::new(),
+            client_blocklist: Vec::new(),
+            deny: Deny::Soft,
         }
     }
 }

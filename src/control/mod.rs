@@ -12,6 +12,7 @@ use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use crate::boot::Tracker;
+use crate::config::Config;
 use crate::limits::{CORES_MAX, HTTP_THREADS_MAX};
 
 /// Events that may wait for the control thread: the end of every thread, and some signals.
@@ -19,6 +20,9 @@ const EVENTS_MAX: usize = CORES_MAX + HTTP_THREADS_MAX + 64;
 
 /// How long a panic may take to be logged before the process ends without.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether replaced lists can be freed.
+const FREE_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the files of certificates are looked at.
 const CERTIFICATES_EVERY: Duration = Duration::from_secs(5);
@@ -103,14 +107,20 @@ impl Chore {
 }
 
 /// Waits until the tracker is to stop, and stops it. `stats_interval_s` of 0 reports only when asked.
-pub fn run(tracker: Tracker, signals: &Signals, stats_interval_s: u32) -> Result<(), String> {
+pub fn run(
+    mut tracker: Tracker,
+    signals: &Signals,
+    stats_interval_s: u32,
+    reload: &dyn Fn() -> Result<Config, Vec<String>>,
+) -> Result<(), String> {
     let interval = Duration::from_secs(u64::from(stats_interval_s));
     let mut reports = (!interval.is_zero()).then(|| Chore::every(interval));
     let mut certificates = tracker
         .has_certificates()
         .then(|| Chore::every(CERTIFICATES_EVERY));
+    let mut freeing = None;
     let ended = loop {
-        let deadlines = [&reports, &certificates].into_iter().flatten();
+        let deadlines = [&reports, &certificates, &freeing].into_iter().flatten();
         let event = match deadlines.map(|chore| chore.next).min() {
             None => signals.receiver.recv().map_err(RecvTimeoutError::from),
             Some(deadline) => signals.receiver.recv_deadline(deadline),
@@ -123,13 +133,15 @@ pub fn run(tracker: Tracker, signals: &Signals, stats_interval_s: u32) -> Result
                 if certificates.as_mut().is_some_and(Chore::is_due) {
                     tracker.reload_certificates(false);
                 }
+                if freeing.as_mut().is_some_and(Chore::is_due) && !tracker.free_retired() {
+                    freeing = None;
+                }
             }
             Ok(Event::Report) => report(&tracker),
             Ok(Event::Reload) => {
                 tracker.reload_certificates(true);
-                warn!(
-                    "SIGHUP: only certificates are read again; restart to change the configuration"
-                );
+                reload_configuration(&mut tracker, reload);
+                freeing = Some(Chore::every(FREE_EVERY));
             }
             Ok(Event::Stop(signal)) => {
                 // Before a word is written: whoever reads the log may have stopped reading.
@@ -154,6 +166,18 @@ pub fn run(tracker: Tracker, signals: &Signals, stats_interval_s: u32) -> Result
         info!("stopped");
     }
     ended
+}
+
+/// SIGHUP: what can change while the tracker runs, changes; the rest is named.
+fn reload_configuration(tracker: &mut Tracker, reload: &dyn Fn() -> Result<Config, Vec<String>>) {
+    let (sentences, outcome) = match reload() {
+        Ok(config) => (tracker.reload(&config), "SIGHUP: reloaded"),
+        Err(mistakes) => (mistakes, "SIGHUP: the configuration stays as it was"),
+    };
+    for sentence in sentences {
+        warn!("{sentence}");
+    }
+    info!("{outcome}");
 }
 
 /// Logs what has been counted since the start.

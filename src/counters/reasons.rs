@@ -103,10 +103,16 @@ pub enum Fault {
     NoClientAddress,
     /// The owning core has more to do than it can.
     Overloaded,
+    /// Its torrent is on the blocklist, or not on the allowlist.
+    InfoHashNotAllowed,
+    /// Its address is on the blocklist.
+    BlockedAddress,
+    /// Its client is not welcome.
+    ClientNotAllowed,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::ExpiredConnectionId,
         Self::InvalidPort,
         Self::NoInfoHash,
@@ -120,6 +126,9 @@ impl Fault {
         Self::FullScrapeDisabled,
         Self::NoClientAddress,
         Self::Overloaded,
+        Self::InfoHashNotAllowed,
+        Self::BlockedAddress,
+        Self::ClientNotAllowed,
     ];
 
     /// What the client is told; fewer than 64 bytes.
@@ -138,7 +147,18 @@ impl Fault {
             Self::FullScrapeDisabled => "full scrape disabled",
             Self::NoClientAddress => "the proxy names no client address",
             Self::Overloaded => "overloaded",
+            Self::InfoHashNotAllowed => "info_hash not allowed",
+            Self::BlockedAddress => "address blocked",
+            Self::ClientNotAllowed => "client not allowed",
         }
+    }
+
+    /// True when a list turned it away, so that `access.deny` says how it is told.
+    pub fn is_by_list(self) -> bool {
+        matches!(
+            self,
+            Self::InfoHashNotAllowed | Self::BlockedAddress | Self::ClientNotAllowed
+        )
     }
 
     /// The word for it in logs and metrics.
@@ -157,6 +177,9 @@ impl Fault {
             Self::FullScrapeDisabled => "full_scrape_disabled",
             Self::NoClientAddress => "no_client_address",
             Self::Overloaded => "overloaded",
+            Self::InfoHashNotAllowed => "info_hash_not_allowed",
+            Self::BlockedAddress => "blocked_address",
+            Self::ClientNotAllowed => "client_not_allowed",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
+use super::networks::Networks;
 
 /// The operator's rules about addresses.
 #[derive(Clone, Debug, Default)]
@@ -10,7 +10,7 @@ pub struct AddressPolicy {
     /// LAN mode: private and loopback addresses are peers like any other.
     pub allow_private: bool,
     /// Sources that are refused.
-    pub ignored: Vec<IpNet>,
+    pub ignored: Networks,
     /// Handed out instead of an IPv4 address of this host.
     pub external_v4: Option<Ipv4Addr>,
     /// Handed out instead of an IPv6 address of this host.
@@ -30,7 +30,7 @@ impl AddressPolicy {
     /// The address under which a peer that announces from `source` enters its swarm; `local` is the
     /// address of this host that the datagram was sent to, where that is known.
     pub fn peer_address(&self, source: IpAddr, local: Option<IpAddr>) -> Result<IpAddr, Refusal> {
-        if self.ignored.iter().any(|net| net.contains(&source)) {
+        if self.ignored.contains(source) {
             return Err(Refusal::Ignored);
         }
         let on_this_host = source.is_loopback() || local == Some(source);
@@ -168,7 +168,7 @@ mod tests {
     fn an_ignored_network_is_refused_even_in_lan_mode() {
         let policy = AddressPolicy {
             allow_private: true,
-            ignored: vec!["192.168.7.0/24".parse().unwrap()],
+            ignored: ["192.168.7.0/24".parse().unwrap()].into_iter().collect(),
             ..AddressPolicy::default()
         };
         assert_eq!(

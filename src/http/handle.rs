@@ -219,14 +219,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         terms.compact = query.compact;
         let said = Said {
             info_hash: query.info_hash,
+            peer_id: query.peer_id,
             port: query.port,
             event: query.event,
             // Whoever does not say what it misses, misses something.
             left: query.left.unwrap_or(u64::MAX),
             num_want: query.num_want,
         };
-        let rules = &self.thread.rules;
-        let peer = match rules.shard.admit(&said, source, self.client.local) {
+        let rules = &self.thread.rules.shard;
+        let admitted = self
+            .thread
+            .with_access(|access| rules.admit(access, &said, source, self.client.local));
+        let peer = match admitted {
             Ok(peer) => peer,
             Err(fault) => return Handled::Reply(self.failure(fault, &terms), terms),
         };

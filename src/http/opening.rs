@@ -89,9 +89,7 @@ async fn open_tls<S>(
             thread.counters.tally(Tally::TlsHandshakes, 1);
             let kind = stream.get_ref().1.handshake_kind();
             let resumed = kind == Some(HandshakeKind::Resumed);
-            thread
-                .counters
-                .tally(Tally::TlsResumed, u64::from(resumed));
+            thread.counters.tally(Tally::TlsResumed, u64::from(resumed));
             let https = Protocol::Https;
             let connection = Connection::new(thread, door, place, client, https, stream);
             connection.serve().await;

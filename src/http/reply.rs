@@ -8,6 +8,7 @@ use super::connection::Connection;
 use super::full_scrape::{Form, Snapshot};
 use super::handle::Terms;
 use crate::counters::{Count, Fault, Tally};
+use crate::gate::access::{DENIED_INTERVAL_S, Deny};
 use crate::shard::{Ask, Matter};
 use crate::swarm::{State, Totals};
 use crate::wire::http::reply::{
@@ -29,6 +30,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn reply_to(&self, answer: Box<Ask>, terms: &Terms) -> Vec<u8> {
         let mut body = self.thread.buffers.take();
         match answer.matter() {
+            Matter::Announce { .. } if answer.is_denied() => {
+                self.thread.asks.give_back(answer);
+                self.thread.buffers.give_back(body);
+                return self.failure(Fault::InfoHashNotAllowed, terms);
+            }
             Matter::Announce { peer, .. } if answer.is_answered() => {
                 let turned_away = !answer.announced.stored && peer.state != State::Stopped;
                 self.write_announce_body(&mut body, &answer, terms, turned_away);
@@ -91,6 +97,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let rules = &self.thread.rules;
         let mut body = self.thread.buffers.take();
         match fault {
+            _ if fault.is_by_list() && self.thread.with_access(|a| a.deny == Deny::Soft) => {
+                write_announce(&mut body, &nobody_there(terms.compact));
+            }
             Fault::Overloaded => {
                 let retry = Retry::Later {
                     interval_s: rules.shard.interval_s,
@@ -169,6 +178,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         head.encoding = form.encoding();
         head.vary = true;
         write_head(out, &head);
+    }
+}
+
+/// What those are told whom a list turns away softly.
+fn nobody_there(compact: bool) -> AnnounceReply<'static> {
+    let (v4, v6): (&[u8], &[u8]) = (&[], &[]);
+    AnnounceReply {
+        seeders: 0,
+        leechers: 0,
+        completed: 0,
+        interval_s: DENIED_INTERVAL_S,
+        // Some clients announce at this one.
+        min_interval_s: DENIED_INTERVAL_S,
+        peers: if compact {
+            PeerList::Compact { v4, v6 }
+        } else {
+            let ids = &[];
+            PeerList::Dictionaries { v4, v6, ids }
+        },
+        external_ip: None,
+        tracker_id: "",
+        warning: "",
     }
 }
 

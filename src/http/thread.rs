@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Cache};
 use log::warn;
 use nix::errno::Errno;
 use socket2::Socket;
@@ -25,6 +26,7 @@ use super::opening::open;
 use super::{Door, Rules};
 use crate::clock::Clock;
 use crate::counters::{Tally, ThreadCounters};
+use crate::gate::access::Access;
 use crate::limits::HEAD_LEN_MAX;
 use crate::shard::Counter;
 
@@ -47,6 +49,8 @@ pub struct Parts {
     pub listeners: Vec<(Socket, Arc<Door>)>,
     /// The operator's rules.
     pub rules: Arc<Rules>,
+    /// The operator's lists.
+    pub access: Arc<ArcSwap<Access>>,
     /// How it asks the cores.
     pub counter: Counter,
     /// What it counts.
@@ -68,6 +72,7 @@ pub struct Parts {
 /// What the tasks of a thread share.
 pub(super) struct Thread {
     pub(super) rules: Arc<Rules>,
+    access: RefCell<Cache<Arc<ArcSwap<Access>>, Arc<Access>>>,
     pub(super) counters: Arc<ThreadCounters>,
     pub(super) connections: Rc<Connections>,
     pub(super) asks: Asks,
@@ -100,6 +105,7 @@ async fn serve<E: Executor>(parts: Parts) -> io::Result<()> {
         connections: Connections::new(limits, parts.clock.clone()),
         asks: Asks::new(parts.counter, parts.rules.shard.steering),
         rules: parts.rules,
+        access: RefCell::new(Cache::new(parts.access)),
         counters: parts.counters,
         full_scrapes: parts.full_scrapes,
         clock: parts.clock,
@@ -118,6 +124,8 @@ async fn serve<E: Executor>(parts: Parts) -> io::Result<()> {
     }
     std::future::poll_fn(|cx| {
         thread.asks.work(cx);
+        // Lets go of lists that were replaced, though nobody may ask for a long time.
+        thread.with_access(|_| ());
         if parts.stop.load(Ordering::Relaxed) {
             Poll::Ready(())
         } else {
@@ -211,6 +219,11 @@ impl Thread {
         if !self.ticking.replace(true) {
             E::detach(E::spawn(tick::<E>(Rc::clone(self))));
         }
+    }
+
+    /// Looks into the operator's lists as they are now.
+    pub(super) fn with_access<T>(&self, look: impl FnOnce(&Access) -> T) -> T {
+        look(self.access.borrow_mut().load())
     }
 
     /// Closes the connection that can best be done without.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::answer::{AnnounceJob, Shard, family, row, write_scrape};
+use super::answer::{AnnounceJob, Shard, family, refuse, row, write_scrape};
 use super::ask::NO_DETAILS;
 use super::mesh::{Full, Handover};
 use super::rules::Said;
@@ -110,15 +110,15 @@ impl Shard {
     ) -> Result<AnnounceJob, Fault> {
         let said = Said {
             info_hash: announce.info_hash,
+            peer_id: announce.peer_id,
             port: announce.port,
             event: announce.event,
             left: announce.left,
             num_want: announce.num_want,
         };
         let source = origin.peer.ip();
-        let peer = self
-            .rules
-            .admit(&said, source, self.asked_address(origin))?;
+        let local = self.asked_address(origin);
+        let peer = self.rules.admit(&self.access, &said, source, local)?;
         let peers_max = match peer.peer {
             PeerAddr::V4(_) => REPLY_PEERS_V4_MAX,
             PeerAddr::V6(_) => REPLY_PEERS_V6_MAX,
@@ -189,7 +189,8 @@ impl Shard {
                 self.swarms.prefetch_record(self.swarms.hash(&info_hash));
             }
         }
-        let rows = asked().map(|info_hash| row(&self.swarms.totals(&info_hash)));
+        let known = asked().filter_map(|info_hash| self.totals(&info_hash));
+        let rows = known.map(|totals| row(&totals));
         let count = Count::Answered(Protocol::Udp, family(origin), Kind::Scrape);
         self.reply(outbox, origin, count, |out| {
             write_scrape(out, transaction_id, rows)
@@ -208,8 +209,7 @@ impl Shard {
         transaction_id: TransactionId,
         fault: Fault,
     ) -> Result<(), Discard> {
-        self.reply(outbox, origin, Count::Faulted(fault), |out| {
-            udp::write_error(out, transaction_id, fault.text())
-        })
+        let deny = self.access.deny;
+        refuse(&self.counters, outbox, origin, transaction_id, deny, fault)
     }
 }

@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arc_swap::{ArcSwap, Cache};
+
 use super::ask::{Ask, Matter};
 use super::export::{Export, Progress};
 use super::mesh::{Full, Handover, Mesh, TravellingScrape};
 use super::rules::Rules;
 use crate::clock::Now;
-use crate::counters::{Count, Discard, Family, Kind, Protocol, Tally, ThreadCounters};
+use crate::counters::{Count, Discard, Family, Fault, Kind, Protocol, Tally, ThreadCounters};
+use crate::gate::access::{Access, DENIED_INTERVAL_S, Deny};
 use crate::limits::{TURN_DATAGRAMS_MAX, TURN_HANDOVERS_MAX};
 use crate::net::{Origin, Outbox};
 use crate::swarm::{Likely, PeerAnnounce, PeerDetails, State, Swarms, Totals};
@@ -56,6 +59,9 @@ struct Pending {
 /// The swarms of one core and the rules by which it answers.
 pub struct Shard {
     pub(super) rules: Rules,
+    /// The lists as they were when the turn began, and where newer ones appear.
+    pub(super) access: Arc<Access>,
+    newest_access: Cache<Arc<ArcSwap<Access>>, Arc<Access>>,
     pub(super) swarms: Swarms,
     pub(super) mesh: Mesh,
     pub(super) counters: Arc<ThreadCounters>,
@@ -75,6 +81,7 @@ impl Shard {
     /// An empty shard.
     pub fn new(
         rules: Rules,
+        access: Arc<ArcSwap<Access>>,
         swarms: Swarms,
         mesh: Mesh,
         counters: Arc<ThreadCounters>,
@@ -84,6 +91,8 @@ impl Shard {
         let unrung = vec![false; mesh.desks().len()];
         Self {
             rules,
+            access: access.load_full(),
+            newest_access: Cache::new(access),
             swarms,
             mesh,
             counters,
@@ -94,6 +103,14 @@ impl Shard {
             export_blocked: false,
             sweep_second: 0,
             sweep_due: 0,
+        }
+    }
+
+    /// Takes the operator's lists as they are now.
+    pub fn begin_turn(&mut self) {
+        let newest = self.newest_access.load();
+        if !Arc::ptr_eq(newest, &self.access) {
+            self.access = Arc::clone(newest);
         }
     }
 
@@ -116,11 +133,7 @@ impl Shard {
         mut scrape: Box<TravellingScrape>,
         outbox: &mut Outbox,
     ) -> Result<(), Discard> {
-        let (rules, swarms, me) = (&self.rules, &self.swarms, self.mesh.me());
-        scrape.sheet.fill(|info_hash| {
-            let owns = rules.steering.core_of(info_hash) == me;
-            owns.then(|| swarms.totals(info_hash))
-        });
+        scrape.sheet.fill(|info_hash| self.totals(info_hash));
         if let Some(next) = scrape.sheet.next() {
             let owner = self.rules.steering.core_of(next);
             return self.hand_over(owner, Handover::Scrape(scrape));
@@ -137,11 +150,7 @@ impl Shard {
 
     /// Fills in the rows of this core, then gives the scrape of an HTTP thread back or passes it on.
     fn fill_ask(&mut self, mut ask: Box<Ask>) {
-        let (rules, swarms, me) = (&self.rules, &self.swarms, self.mesh.me());
-        ask.fill(|info_hash| {
-            let owns = rules.steering.core_of(info_hash) == me;
-            owns.then(|| swarms.totals(info_hash))
-        });
+        ask.fill(|info_hash| self.totals(info_hash));
         let desk = ask.desk;
         match ask.next() {
             None => self.mesh.desks()[desk].put(ask),
@@ -245,8 +254,10 @@ impl Shard {
             counters,
             mesh,
             unrung,
+            access,
             ..
         } = self;
+        let hashes = &access.hashes[mesh.me()];
         for Pending {
             asker,
             peer,
@@ -255,7 +266,26 @@ impl Shard {
             ..
         } in pending.drain(..)
         {
+            let denied = hashes.restricts() && !hashes.permits(&peer.info_hash);
             match asker {
+                Asker::Datagram {
+                    origin,
+                    transaction_id,
+                    ..
+                } if denied => {
+                    let fault = Fault::InfoHashNotAllowed;
+                    let refused = refuse(
+                        counters,
+                        outbox,
+                        &origin,
+                        transaction_id,
+                        access.deny,
+                        fault,
+                    );
+                    if let Err(reason) = refused {
+                        counters.add(Count::Discarded(reason), 1);
+                    }
+                }
                 Asker::Datagram {
                     origin,
                     transaction_id,
@@ -289,9 +319,13 @@ impl Shard {
                     }
                 }
                 Asker::Connection(mut ask) => {
-                    ask.announce(swarms, hash, now.uptime_s, turn, rules.v4_mapped);
-                    let told = &ask.announced;
-                    count_announced(counters, &peer, told.stored, told.completed);
+                    if denied {
+                        ask.deny();
+                    } else {
+                        ask.announce(swarms, hash, now.uptime_s, turn, rules.v4_mapped);
+                        let told = &ask.announced;
+                        count_announced(counters, &peer, told.stored, told.completed);
+                    }
                     unrung[ask.desk] = true;
                     mesh.desks()[ask.desk].put(ask);
                 }
@@ -324,7 +358,8 @@ impl Shard {
         let Some(export) = self.exports.last_mut() else {
             return;
         };
-        let progress = export.go_on(&self.swarms);
+        let hashes = &self.access.hashes[self.mesh.me()];
+        let progress = export.go_on(&self.swarms, hashes);
         self.export_blocked = progress == Progress::Blocked;
         if progress == Progress::Ended {
             self.exports.pop();
@@ -369,6 +404,18 @@ impl Shard {
         }
     }
 
+    /// What a scrape is told of a torrent of this core: nothing of those that are not served.
+    pub(super) fn totals(&self, info_hash: &InfoHash) -> Option<Totals> {
+        self.owns(info_hash).then(|| {
+            let hashes = &self.access.hashes[self.mesh.me()];
+            if hashes.restricts() && !hashes.permits(info_hash) {
+                Totals::default()
+            } else {
+                self.swarms.totals(info_hash)
+            }
+        })
+    }
+
     pub(super) fn owns(&self, info_hash: &InfoHash) -> bool {
         self.rules.steering.core_of(info_hash) == self.mesh.me()
     }
@@ -382,6 +429,26 @@ impl Shard {
     ) -> Result<(), Discard> {
         reply(&self.counters, outbox, origin, count, write)
     }
+}
+
+/// Tells a proven source that it is refused, or, where a list did it and the operator wants it so, that all
+/// is well and nobody there.
+pub(super) fn refuse(
+    counters: &ThreadCounters,
+    outbox: &mut Outbox,
+    origin: &Origin,
+    transaction_id: TransactionId,
+    deny: Deny,
+    fault: Fault,
+) -> Result<(), Discard> {
+    let softly = deny == Deny::Soft && fault.is_by_list();
+    reply(counters, outbox, origin, Count::Faulted(fault), |out| {
+        if softly {
+            udp::write_announce_head(out, transaction_id, DENIED_INTERVAL_S, 0, 0)
+        } else {
+            udp::write_error(out, transaction_id, fault.text())
+        }
+    })
 }
 
 /// Puts a reply into the outbox and counts it.

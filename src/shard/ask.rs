@@ -29,6 +29,7 @@ pub struct Ask {
     /// What is asked, and what came of it.
     matter: Matter,
     answered: bool,
+    denied: bool,
     /// The counts after an announce.
     pub announced: Announced,
     /// Peers of the announcer's family, then those of the other, as they are sent.
@@ -63,6 +64,7 @@ impl Ask {
     pub fn begin(&mut self, matter: Matter) {
         self.matter = matter;
         self.answered = false;
+        self.denied = false;
     }
 
     /// A form for the HTTP thread with this number.
@@ -72,6 +74,7 @@ impl Ask {
             ticket: 0,
             matter: Matter::Blank,
             answered: false,
+            denied: false,
             announced: Announced::default(),
             peers: Vec::new(),
             own_len: 0,
@@ -111,6 +114,17 @@ impl Ask {
             Matter::Announce { .. } => self.answered,
             Matter::Scrape => self.next().is_none(),
         }
+    }
+
+    /// Whether a list turned the torrent away.
+    pub fn is_denied(&self) -> bool {
+        self.denied
+    }
+
+    /// Answers that a list turned the torrent away.
+    pub(super) fn deny(&mut self) {
+        self.answered = true;
+        self.denied = true;
     }
 
     /// IPv4 peers and IPv6 peers, packed as replies carry them.

@@ -2,6 +2,7 @@
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
+use crate::gate::access::HashAccess;
 use crate::swarm::{ExportCursor, Swarms, Totals};
 use crate::wire::InfoHash;
 
@@ -13,7 +14,7 @@ pub type Row = (InfoHash, Totals);
 
 /// Rows of one core.
 pub struct Chunk {
-    /// Every torrent of the core comes in one of its chunks; some may come twice.
+    /// Every torrent of the core that is served comes in one of its chunks; some may come twice.
     pub rows: Vec<Row>,
     /// True in the last chunk of a core.
     pub last: bool,
@@ -51,8 +52,8 @@ impl Export {
         }
     }
 
-    /// Visits a slice of the torrents.
-    pub(super) fn go_on(&mut self, swarms: &Swarms) -> Progress {
+    /// Visits a slice of the torrents, and takes those that are served.
+    pub(super) fn go_on(&mut self, swarms: &Swarms, hashes: &HashAccess) -> Progress {
         if self.rows.capacity() == 0 {
             match self.spare.try_recv() {
                 Ok(rows) => self.rows = rows,
@@ -62,8 +63,11 @@ impl Export {
         }
         let Self { cursor, rows, .. } = self;
         let room = rows.capacity() - rows.len();
+        let restricts = hashes.restricts();
         let last = swarms.export(cursor, SLICE.min(room), |info_hash, totals| {
-            rows.push((*info_hash, totals));
+            if !restricts || hashes.permits(info_hash) {
+                rows.push((*info_hash, totals));
+            }
         });
         if last || rows.len() == rows.capacity() {
             let rows = std::mem::take(rows);

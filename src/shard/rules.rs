@@ -3,19 +3,17 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::counters::Fault;
-use crate::gate::address_policy::AddressPolicy;
+use crate::gate::access::Access;
 use crate::gate::connection_id::ConnectionIds;
 use crate::net::steering::Steering;
 use crate::swarm::{PeerAddr, PeerAnnounce, State};
-use crate::wire::{Event, InfoHash, NumWant};
+use crate::wire::{Event, InfoHash, NumWant, PeerId};
 
 /// The operator's rules, the same on every core and every HTTP thread.
 #[derive(Clone)]
 pub struct Rules {
     /// Issues and checks connection ids.
     pub connection_ids: ConnectionIds,
-    /// Which addresses are served.
-    pub addresses: AddressPolicy,
     /// Where the UDP listeners are bound.
     pub listeners: Vec<SocketAddr>,
     /// Which core owns which torrent.
@@ -41,6 +39,8 @@ pub struct Rules {
 pub struct Said {
     /// The torrent.
     pub info_hash: InfoHash,
+    /// How it names itself.
+    pub peer_id: PeerId,
     /// The port it listens on; 0 is nobody's.
     pub port: u16,
     /// What happened to it.
@@ -56,6 +56,7 @@ impl Rules {
     /// address of this host that was asked, where that is known.
     pub fn admit(
         &self,
+        access: &Access,
         said: &Said,
         source: IpAddr,
         local: Option<IpAddr>,
@@ -63,7 +64,13 @@ impl Rules {
         if said.port == 0 {
             return Err(Fault::InvalidPort);
         }
-        let address = self.addresses.peer_address(source, local)?;
+        if access.blocks_source(source) {
+            return Err(Fault::BlockedAddress);
+        }
+        if access.blocks_client(&said.peer_id) {
+            return Err(Fault::ClientNotAllowed);
+        }
+        let address = access.addresses.peer_address(source, local)?;
         let state = match said.event {
             Event::Stopped => State::Stopped,
             Event::Completed => State::Seeding,

@@ -62,6 +62,7 @@ impl Core {
             shard.awake();
         }
         let now = clock.now();
+        shard.begin_turn();
 
         net.receive()?;
         let (inbox, outbox) = net.boxes();

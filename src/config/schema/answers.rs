@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use crate::config::PEER_EXPIRE_FACTOR_DEFAULT;
 use crate::config::address::{is_reachable, parse_networks};
 use crate::config::key::Key;
+use crate::gate::access::{Deny, Mode};
 use crate::limits::{REPLY_PEERS_V4_MAX, SCRAPE_HASHES_MAX};
 
 /// Fewest and most seconds after which a silent peer may be forgotten; a week is longer than any
@@ -197,12 +198,100 @@ pub(super) const SCRAPE: &[Key] = &[
     ),
 ];
 
-pub(super) const ACCESS: &[Key] = &[Key::whole(
-    "connection_id_lifetime",
-    "Seconds for which a connection id is accepted, and up to a minute more. BEP 15 asks\n\
+pub(super) const ACCESS: &[Key] = &[
+    Key::text(
+        "mode",
+        "Which torrents are served: \"public\" = all that are not on the blocklist, \"listed\" = only\n\
+         those on the allowlist. This and all lists are read again on SIGHUP.",
+        "\"public\" or \"listed\"",
+        |config, _| {
+            let name = match config.access.mode {
+                Mode::Public => "public",
+                Mode::Listed => "listed",
+            };
+            name.into()
+        },
+        |config, _, name| {
+            config.access.mode = match name {
+                "public" => Mode::Public,
+                "listed" => Mode::Listed,
+                _ => return None,
+            };
+            Some(())
+        },
+    ),
+    Key::text(
+        "allowlist",
+        "File of the torrents that are served when mode is \"listed\": an info-hash a line, 40\n\
+         hexadecimal digits, or the 64 of version 2; what follows behind a blank is a remark, as\n\
+         is a line that begins with #.",
+        FILE,
+        |config, _| config.access.allowlist.clone(),
+        |config, _, path| file(path).map(|path| config.access.allowlist = path),
+    ),
+    Key::text(
+        "blocklist",
+        "File of the torrents that are not served, in the same form.",
+        FILE,
+        |config, _| config.access.blocklist.clone(),
+        |config, _, path| file(path).map(|path| config.access.blocklist = path),
+    ),
+    Key::text(
+        "ip_blocklist",
+        "File of the sources that are turned away: an address or a network a line.",
+        FILE,
+        |config, _| config.access.ip_blocklist.clone(),
+        |config, _, path| file(path).map(|path| config.access.ip_blocklist = path),
+    ),
+    Key::list(
+        "client_blocklist",
+        "What the peer ids of clients begin with that are turned away. A client can lie.",
+        "a list of texts of 1 to 20 ASCII characters, such as [\"-XL\"]",
+        |config, _| config.access.client_blocklist.clone(),
+        |config, _, texts| {
+            let odd = |text: &&&str| !(1..=20).contains(&text.len()) || !text.is_ascii();
+            if let Some(odd) = texts.iter().find(odd) {
+                return Err(odd);
+            }
+            let texts = texts.iter().map(|&text| text.to_owned());
+            config.access.client_blocklist = texts.collect();
+            Ok(())
+        },
+    ),
+    Key::text(
+        "deny",
+        "What those are told whom a list turns away: \"soft\" = success without peers, to be asked\n\
+         again in a day, \"error\" = the reason. Clients retry an error sooner.",
+        "\"soft\" or \"error\"",
+        |config, _| {
+            let name = match config.access.deny {
+                Deny::Soft => "soft",
+                Deny::Error => "error",
+            };
+            name.into()
+        },
+        |config, _, name| {
+            config.access.deny = match name {
+                "soft" => Deny::Soft,
+                "error" => Deny::Error,
+                _ => return None,
+            };
+            Some(())
+        },
+    ),
+    Key::whole(
+        "connection_id_lifetime",
+        "Seconds for which a connection id is accepted, and up to a minute more. BEP 15 asks\n\
      for two minutes, but most clients keep theirs for longer; a short life only makes them\n\
      ask twice.",
-    (60, 7200),
-    |config| config.access.connection_id_lifetime.into(),
-    |config, seconds| config.access.connection_id_lifetime = seconds as u32,
-)];
+        (60, 7200),
+        |config| config.access.connection_id_lifetime.into(),
+        |config, seconds| config.access.connection_id_lifetime = seconds as u32,
+    ),
+];
+
+const FILE: &str = "a path of at most 4096 bytes without NUL, or nothing";
+
+fn file(path: &str) -> Option<String> {
+    (path.len() <= 4096 && !path.contains('\0')).then(|| path.to_owned())
+}

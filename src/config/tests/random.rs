@@ -1,6 +1,7 @@
 //! Configurations and texts that nobody would think of.
 
 use super::*;
+use crate::gate::access::{Deny, Mode};
 
 fn random_v4(rng: &mut fastrand::Rng) -> IpAddr {
     Ipv4Addr::from(rng.u32(0x0100_0000..0xe000_0000)).into()
@@ -72,6 +73,7 @@ fn random_config(rng: &mut fastrand::Rng) -> Config {
         1 => (Some(rng.u32(interval.max(2)..=604_800)), None),
         _ => (None, Some(2.0 + 5.0 * rng.f64())),
     };
+    let paths = ["", "/etc/\"a\" {b}", "a, b\t\u{e9}"];
     let mut external_ip = Vec::new();
     if rng.bool() {
         external_ip.push(random_v4(rng));
@@ -140,6 +142,19 @@ fn random_config(rng: &mut fastrand::Rng) -> Config {
         },
         access: Access {
             connection_id_lifetime: rng.u32(60..=7200),
+            mode: if rng.bool() {
+                Mode::Public
+            } else {
+                Mode::Listed
+            },
+            // A mode of lists needs one.
+            allowlist: format!("{}.txt", odd_text(&paths, rng)),
+            blocklist: odd_text(&paths, rng),
+            ip_blocklist: odd_text(&paths, rng),
+            client_blocklist: (0..rng.usize(0..3))
+                .map(|_| odd_text(&["-XL", "\"", "a, b"], rng))
+                .collect(),
+            deny: if rng.bool() { Deny::Soft } else { Deny::Error },
         },
         store: Store {
             path: odd_text(
