@@ -12,6 +12,7 @@ use in_process::{Announce, BACKENDS, Client, PATIENCE, Server, error_text};
 use shoal::config::Config;
 use shoal::counters::{Count, Fault};
 use shoal::gate::access::{Deny, Mode};
+use shoal::wire::InfoHash;
 use tempfile::TempDir;
 
 const LISTED: [u8; 20] = [0x61; 20];
@@ -44,7 +45,7 @@ impl Lists {
 }
 
 fn hex(info_hash: [u8; 20]) -> String {
-    info_hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    InfoHash(info_hash).to_string()
 }
 
 /// Two cores, so that each list is split.
@@ -77,8 +78,8 @@ fn only_listed_torrents_are_served_over_every_protocol() {
     expected.extend(b"info_hash not allowed");
     assert_eq!(client.ask(&refused), expected);
     let mut browser = Browser::of(server.http_address());
-    let served = browser.get(&announce(LISTED_TEXT, 6882, 9, "started"));
-    assert!(served.text().contains("peers6:"), "{}", served.text());
+    let told = browser.get(&announce(LISTED_TEXT, 6882, 9, "started"));
+    assert!(told.text().contains("peers6:"), "{}", told.text());
     let refused = browser.get(&announce(OTHER_TEXT, 6882, 9, "started"));
     assert_eq!(
         refused.text(),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use log::warn;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Pid;
 
 use crate::config::{Backend, Config};
@@ -31,6 +32,16 @@ pub(super) fn choose_cpus(config: &Config) -> Result<Vec<usize>, String> {
         );
     }
     Ok(allowed.into_iter().cycle().take(count).collect())
+}
+
+/// Lets this process lock as much memory as it may: rings are counted against it.
+pub(super) fn raise_locked_memory() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_MEMLOCK)
+        && soft < hard
+    {
+        // Without it the rings that do not fit are done without.
+        let _ = setrlimit(Resource::RLIMIT_MEMLOCK, hard, hard);
+    }
 }
 
 /// Binds the calling thread to a CPU. One that may not is only slower.

@@ -73,6 +73,7 @@ impl Tracker {
     /// when a core ends by itself.
     pub fn start(config: &Config, clock: &Clock, events: &Sender<Event>) -> Result<Self, String> {
         let cpus = cores::choose_cpus(config)?;
+        cores::raise_locked_memory();
         let cores = cpus.len();
         let steering = Steering::new(rules::secret()?, cores);
         let bound = listeners::bind(config, cores, steering)?;

@@ -65,9 +65,9 @@ pub enum Tally {
     BytesReceived,
     /// Bytes of UDP payload sent.
     BytesSent,
-    /// Requests handed to the core that owns their torrent.
+    /// Requests handed to the core that owns their torrent, by another core.
     HandedOver,
-    /// Requests taken over from other cores.
+    /// Requests over UDP taken over from other cores.
     TakenOver,
     /// Replies that the kernel refused to send.
     SendFailed,
@@ -79,7 +79,7 @@ pub enum Tally {
     Expired,
     /// Turns of the loop, each one wait for the kernel.
     Turns,
-    /// Questions of HTTP threads that a core answered.
+    /// Questions of HTTP threads that a core dealt with: a scrape over several cores counts at each.
     Asked,
     /// Bytes of HTTP received, within TLS where there is any.
     HttpBytesReceived,

@@ -150,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     if let Some(reply) = self.full_scrape(form, &terms).await? {
                         (reply, terms, None)
                     } else if terms.keeps_alive() {
-                        self.place.set(Phase::Idle);
+                        self.await_next();
                         continue;
                     } else {
                         return self.close().await;
@@ -169,13 +169,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 return self.close().await;
             }
-            let phase = if self.pending.is_empty() {
-                Phase::Idle
-            } else {
-                Phase::Head
-            };
-            self.place.set(phase);
+            self.await_next();
         }
+    }
+
+    /// The next request has begun to come, or nothing has.
+    fn await_next(&self) {
+        let phase = if self.pending.is_empty() {
+            Phase::Idle
+        } else {
+            Phase::Head
+        };
+        self.place.set(phase);
     }
 
     /// Reads until a request can be dealt with.

@@ -41,6 +41,9 @@ const WAITING_MAX: usize = 1024;
 /// How long a core may take over a chunk before the collection is given up.
 const CHUNK_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long the thread rests when the cores did not tell their torrents.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// How often the thread looks whether the last snapshot has grown old, while there is one.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -302,7 +305,10 @@ impl FullScrapes {
             }
             let asked = std::mem::take(&mut *state);
             let now_s = clock.now().uptime_s;
-            let latest = asked.latest.filter(|latest| self.is_fresh(latest, now_s));
+            let latest_was = asked.latest;
+            let latest = latest_was
+                .clone()
+                .filter(|latest| self.is_fresh(latest, now_s));
             state.latest.clone_from(&latest);
             drop(state);
             let snapshot = latest.or_else(|| {
@@ -318,11 +324,23 @@ impl FullScrapes {
                     }
                 }
             }
+            let failed = snapshot.is_none();
             state = self.state();
-            state.latest = snapshot;
+            let old = std::mem::replace(&mut state.latest, snapshot);
             for waker in asked.waiting {
                 waker.wake();
             }
+            if failed {
+                // They will ask again at once; the cores have enough to do as it is.
+                (state, _) = self
+                    .wanted
+                    .wait_timeout_while(state, PAUSE, |state| !state.stopped)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            drop(state);
+            // Freeing many rows is nothing to do while others wait for the state.
+            drop((old, latest_was));
+            state = self.state();
         }
     }
 
