@@ -7,9 +7,10 @@ if [ "${1:-}" = --help ]; then
 usage: scripts/test.sh [OPTION...]
 
 Runs every test of Shoal as `cargo test --workspace --locked OPTION...`. On a Debian host that has
-Rust it first installs, with apt-get, whichever it lacks of: a C linker, iproute2, and the BitTorrent
+Rust it first installs, with apt-get, whichever it lacks of: a C linker, iproute2, the BitTorrent
 clients that meet through the tracker in tests/real_clients.rs (aria2, Transmission, libtorrent for
-Debian's Python).
+Debian's Python), and what stands around HTTP in tests/http*.rs (curl, openssl, nginx with its stream
+module).
 
 Builds and tests use two cores, unless CARGO_BUILD_JOBS and RUST_TEST_THREADS say otherwise.
 HELP
@@ -25,6 +26,9 @@ need aria2 command -v aria2c
 need transmission-daemon command -v transmission-daemon
 need transmission-cli command -v transmission-cli
 need "python3 python3-libtorrent" /usr/bin/python3 -c 'import libtorrent'
+need curl command -v curl
+need openssl command -v openssl
+need "nginx libnginx-mod-stream" passes_connections
 install_missing
 
 cd "$root"

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag};
 use nix::sys::signal::Signal;
-use support::{NO_HTTP, TrackerProcess, shoal};
+use support::{NO_HTTP, TrackerProcess, forbid_io_uring, run_to_end, shoal};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const ANY_PORT: &str = "udp.listen=127.0.0.1:0";
@@ -30,13 +30,6 @@ fn connect(tracker: &TrackerProcess) {
     client.connect(tracker.address()).unwrap();
     client.send(CONNECT).unwrap();
     assert_eq!(client.recv(&mut [0; 64]).unwrap(), 16);
-}
-
-/// Runs `shoal run` to its end and returns its exit code and what it said.
-fn run_to_end(mut command: Command) -> (i32, String) {
-    let ended = command.stdin(Stdio::null()).output().unwrap();
-    let said = String::from_utf8(ended.stderr).unwrap();
-    (ended.status.code().expect("it exits by itself"), said)
 }
 
 /// A port below those that the kernel hands out, so that no other test is given it meanwhile; another
@@ -336,58 +329,6 @@ fn a_port_below_1024_without_the_right_to_it_is_one_sentence_and_exit_code_1() {
     let (code, said) = run_to_end(command);
     assert_eq!(code, 1);
     assert!(said.contains("CAP_NET_BIND_SERVICE"), "{said}");
-}
-
-/// Lets `command` run where `io_uring_setup` is forbidden, as in many containers.
-#[allow(
-    unsafe_code,
-    reason = "a seccomp filter must be set in the child, between fork and exec"
-)]
-fn forbid_io_uring(command: &mut Command) {
-    let step = |code: u32, jt, jf, k| libc::sock_filter {
-        code: code as u16,
-        jt,
-        jf,
-        k,
-    };
-    let mut filter = [
-        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0), // the number of the call
-        step(
-            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
-            0,
-            1,
-            libc::SYS_io_uring_setup as u32,
-        ),
-        step(
-            libc::BPF_RET | libc::BPF_K,
-            0,
-            0,
-            libc::SECCOMP_RET_ERRNO | libc::EPERM as u32,
-        ),
-        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let install = move || {
-        let program = libc::sock_fprog {
-            len: filter.len() as u16,
-            filter: filter.as_mut_ptr(),
-        };
-        // SAFETY: prctl reads the program, which lives through the calls, and nothing else.
-        let set = unsafe {
-            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-                && libc::prctl(
-                    libc::PR_SET_SECCOMP,
-                    libc::SECCOMP_MODE_FILTER,
-                    &raw const program,
-                ) == 0
-        };
-        if set {
-            Ok(())
-        } else {
-            Err(io::Error::last_os_error())
-        }
-    };
-    // SAFETY: `install` makes two system calls and allocates nothing, as is right after a fork.
-    unsafe { command.pre_exec(install) };
 }
 
 #[test]

@@ -17,6 +17,13 @@ links_programs() {
     cc -x c -o /dev/null - <<<'int main(void) { return 0; }'
 }
 
+# nginx with its stream module, which Debian has in a package of its own and others build in.
+passes_connections() {
+    local PATH=$PATH:/usr/sbin
+    command -v nginx && { [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] ||
+        nginx -V 2>&1 | grep -q -- "--with-stream\( \|$\)"; }
+}
+
 # Rust itself comes from its own installer: Debian 12 has one that is too old.
 need_rust() {
     if ! command -v cargo >/dev/null && [ -x "$HOME/.cargo/bin/cargo" ]; then

@@ -109,6 +109,7 @@ impl Mmsg {
 
     pub(super) fn receive(&mut self, inbox: &mut Inbox) -> io::Result<()> {
         inbox.clear().for_each(drop);
+        // Without a socket there is no first either: a tracker may serve HTTP alone.
         let listeners = self.sockets.len();
         for step in 0..listeners {
             let listener = (self.first + step) % listeners;
@@ -116,7 +117,7 @@ impl Mmsg {
                 self.receive_from(listener, inbox)?;
             }
         }
-        self.first = (self.first + 1) % listeners;
+        self.first = (self.first + 1) % listeners.max(1);
         Ok(())
     }
 

@@ -6,10 +6,15 @@
     reason = "every test file uses its own part of this"
 )]
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::collections::BTreeSet;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
+use bt_bencode::Value;
 use shoal::config::{Backend, Config};
+use socket2::{Domain, Socket, Type};
 
 use crate::in_process::{PATIENCE, config, http_listener};
 
@@ -48,6 +53,25 @@ impl Response {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
+
+    /// The compact peers of both families.
+    pub fn peers(&self) -> BTreeSet<SocketAddr> {
+        let reply: Value = bt_bencode::from_slice(&self.body).expect("a bencoded reply");
+        let packed = |key| {
+            let peers = reply.get(key).and_then(Value::as_byte_str);
+            peers.map_or(&[][..], |peers| peers.as_slice()).to_vec()
+        };
+        let (v4, v6) = (packed("peers"), packed("peers6"));
+        let v4 = v4.chunks_exact(6).map(|peer| {
+            let (ip, port) = peer.split_first_chunk::<4>().unwrap();
+            SocketAddr::from((Ipv4Addr::from(*ip), u16::from_be_bytes([port[0], port[1]])))
+        });
+        let v6 = v6.chunks_exact(18).map(|peer| {
+            let (ip, port) = peer.split_first_chunk::<16>().unwrap();
+            SocketAddr::from((Ipv6Addr::from(*ip), u16::from_be_bytes([port[0], port[1]])))
+        });
+        v4.chain(v6).collect()
+    }
 }
 
 /// A connection.
@@ -62,6 +86,24 @@ impl Browser {
         let stream = TcpStream::connect(server).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+
+    /// From an address of this host.
+    pub fn at(local: IpAddr, server: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(server), Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(local, 0).into()).unwrap();
+        socket.connect(&server.into()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_tcp_nodelay(true).unwrap();
+        Self::over(socket.into())
+    }
+}
+
+impl Browser<UnixStream> {
+    pub fn at_path(path: &Path) -> Self {
+        let stream = UnixStream::connect(path).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self::over(stream)
     }
 }
@@ -146,6 +188,17 @@ impl<S: Read + Write> Browser<S> {
             Ok(0) => {}
             Ok(_) => panic!("more than was asked"),
             Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+        }
+    }
+
+    /// Waits until the server closes, whatever it says before. A reset counts, and so does an end of
+    /// TLS without a word.
+    pub fn drain(&mut self) {
+        let mut said = Vec::new();
+        if let Err(error) = self.stream.read_to_end(&mut said) {
+            use io::ErrorKind::{ConnectionReset, UnexpectedEof};
+            let kind = error.kind();
+            assert!(matches!(kind, ConnectionReset | UnexpectedEof), "{error}");
         }
     }
 }

@@ -14,8 +14,10 @@
 )]
 
 use std::env;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -47,13 +49,80 @@ pub(crate) fn shoal() -> Command {
     command
 }
 
+/// `shoal run` with a configuration as text, which leaves nothing behind.
+pub(crate) fn shoal_configured(toml: &str) -> Command {
+    let mut command = shoal();
+    command.env("SHOAL_CONFIG_TOML", toml);
+    command.args(["run", "--set", "store.path="]);
+    command
+}
+
+/// Runs `shoal run` to its end and returns its exit code and what it said.
+pub(crate) fn run_to_end(mut command: Command) -> (i32, String) {
+    let ended = command.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    (ended.status.code().expect("it exits by itself"), said)
+}
+
+/// Lets `command` run where `io_uring_setup` is forbidden, as in many containers.
+#[allow(
+    unsafe_code,
+    reason = "a seccomp filter must be set in the child, between fork and exec"
+)]
+pub(crate) fn forbid_io_uring(command: &mut Command) {
+    let step = |code: u32, jt, jf, k| libc::sock_filter {
+        code: code as u16,
+        jt,
+        jf,
+        k,
+    };
+    let mut filter = [
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0), // the number of the call
+        step(
+            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+            0,
+            1,
+            libc::SYS_io_uring_setup as u32,
+        ),
+        step(
+            libc::BPF_RET | libc::BPF_K,
+            0,
+            0,
+            libc::SECCOMP_RET_ERRNO | libc::EPERM as u32,
+        ),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let install = move || {
+        let program = libc::sock_fprog {
+            len: filter.len() as u16,
+            filter: filter.as_mut_ptr(),
+        };
+        // SAFETY: prctl reads the program, which lives through the calls, and nothing else.
+        let set = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+                && libc::prctl(
+                    libc::PR_SET_SECCOMP,
+                    libc::SECCOMP_MODE_FILTER,
+                    &raw const program,
+                ) == 0
+        };
+        if set {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    };
+    // SAFETY: `install` makes two system calls and allocates nothing, as is right after a fork.
+    unsafe { command.pre_exec(install) };
+}
+
 /// A running tracker in an empty folder of its own.
 pub(crate) struct TrackerProcess {
     process: Process,
     lines: Receiver<String>,
     seen: Vec<String>,
     addresses: Vec<SocketAddr>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl TrackerProcess {
@@ -80,7 +149,33 @@ impl TrackerProcess {
 
     /// Runs a command that the test put together from [`shoal`], until it listens on this many UDP
     /// addresses.
-    pub(crate) fn start_command(mut command: Command, listeners: usize) -> Self {
+    pub(crate) fn start_command(command: Command, listeners: usize) -> Self {
+        let mut tracker = Self::spawn(command);
+        let deadline = Instant::now() + PATIENCE;
+        while tracker.addresses.len() < listeners {
+            let line = tracker.next_line(deadline).unwrap_or_else(|| {
+                panic!(
+                    "the tracker ended or fell silent with {} of {listeners} addresses told",
+                    tracker.addresses.len()
+                )
+            });
+            for address in addresses_behind("udp://", &line) {
+                if !tracker.addresses.contains(&address) {
+                    tracker.addresses.push(address);
+                }
+            }
+        }
+        tracker
+    }
+
+    /// Runs a command until it serves HTTP.
+    pub(crate) fn start_http(command: Command) -> Self {
+        let mut tracker = Self::spawn(command);
+        tracker.wait_for_log("HTTP runs on", PATIENCE);
+        tracker
+    }
+
+    fn spawn(mut command: Command) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         command.current_dir(folder.path());
         command
@@ -100,29 +195,13 @@ impl TrackerProcess {
             }
         });
 
-        let (seen, addresses) = (Vec::new(), Vec::new());
-        let mut tracker = Self {
+        Self {
             process,
             lines,
-            seen,
-            addresses,
-            _folder: folder,
-        };
-        let deadline = Instant::now() + PATIENCE;
-        while tracker.addresses.len() < listeners {
-            let line = tracker.next_line(deadline).unwrap_or_else(|| {
-                panic!(
-                    "the tracker ended or fell silent with {} of {listeners} addresses told",
-                    tracker.addresses.len()
-                )
-            });
-            for address in udp_addresses(&line) {
-                if !tracker.addresses.contains(&address) {
-                    tracker.addresses.push(address);
-                }
-            }
+            seen: Vec::new(),
+            addresses: Vec::new(),
+            folder,
         }
-        tracker
     }
 
     /// The first address that it listens on.
@@ -133,6 +212,27 @@ impl TrackerProcess {
     /// Every address that it listens on, in the order of its log.
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where it listens for HTTP and HTTPS over TCP, in the order of its log.
+    pub(crate) fn http_addresses(&mut self) -> Vec<SocketAddr> {
+        let said = self.stderr_so_far();
+        let behind = |line| {
+            let http = addresses_behind("listening on http://", line);
+            let https = addresses_behind("listening on https://", line);
+            http.into_iter().chain(https)
+        };
+        said.lines().flat_map(behind).collect()
+    }
+
+    /// The first of these.
+    pub(crate) fn http_address(&mut self) -> SocketAddr {
+        self.http_addresses()[0]
+    }
+
+    /// The folder in which it runs.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Its process id.
@@ -160,9 +260,12 @@ impl TrackerProcess {
         }
     }
 
-    /// Waits until it ends.
+    /// Waits until it ends and all that it wrote is read.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        self.process.wait(PATIENCE)
+        let status = self.process.wait(PATIENCE);
+        let deadline = Instant::now() + PATIENCE;
+        while self.next_line(deadline).is_some() {}
+        status
     }
 
     /// All that it wrote to stderr until now.
@@ -247,9 +350,9 @@ impl Drop for Process {
     }
 }
 
-/// The addresses behind every `udp://` of a log line; port 0 is a wish and not an address.
-fn udp_addresses(line: &str) -> Vec<SocketAddr> {
-    line.split("udp://")
+/// The addresses behind every `scheme` of a log line; port 0 is a wish and not an address.
+fn addresses_behind(scheme: &str, line: &str) -> Vec<SocketAddr> {
+    line.split(scheme)
         .skip(1)
         .filter_map(|rest| {
             let is_address = |c: char| c.is_ascii_hexdigit() || ".:[]".contains(c);
