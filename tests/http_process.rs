@@ -244,6 +244,26 @@ fn few_open_files_mean_fewer_connections_and_the_start_says_so() {
 }
 
 #[test]
+fn the_files_of_many_threads_are_not_promised_to_connections() {
+    for backend in ["workers.backend=io_uring", "workers.backend=mmsg"] {
+        let many = [
+            backend,
+            "workers.count=16",
+            "workers.http_threads=16",
+            "workers.pin=false",
+            "udp.listen=127.0.0.1:0,127.0.0.1:0",
+            "http.listen=127.0.0.1:0,127.0.0.1:0",
+        ];
+        let mut tracker = TrackerProcess::start_http(limited("-n 512", &many));
+        let room = room(&mut tracker);
+        let files = format!("/proc/{}/fd", tracker.id());
+        let open = std::fs::read_dir(files).unwrap().count();
+        assert!(room + open <= 512, "{room} connections beside {open} files");
+        assert!(room >= 128, "{room}");
+    }
+}
+
+#[test]
 fn a_stop_does_not_wait_for_connections_that_are_kept() {
     for backend in ["workers.backend=io_uring", "workers.backend=mmsg"] {
         for signal in [Signal::SIGTERM, Signal::SIGINT] {
