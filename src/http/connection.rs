@@ -83,6 +83,31 @@ pub(super) struct Connection<S> {
     pending: Vec<u8>,
 }
 
+/// Closes our side, and reads what the client still sends, for a while.
+pub(super) async fn part<S>(stream: &mut S, place: &Place, thread: &Thread)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let closed = place.unless_doomed(|cx| Pin::new(&mut *stream).poll_close(cx));
+    if !matches!(closed.await, Ok(Ok(()))) {
+        return;
+    }
+    place.set(Phase::Parting);
+    let mut left = PARTING_LEN_MAX;
+    let ended = place.unless_doomed(|cx| {
+        while left > 0 {
+            let mut inbox = thread.inbox.borrow_mut();
+            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut inbox)) {
+                Ok(0) | Err(_) => break,
+                Ok(len) => left = left.saturating_sub(len),
+            }
+        }
+        Poll::Ready(())
+    });
+    // In time or not, this is the end.
+    let _ = ended.await;
+}
+
 /// How a request was dealt with, and how many bytes of it there were.
 type Consumed = (Handled, usize);
 
@@ -292,31 +317,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(closed.await??)
     }
 
-    /// Closes our side, and reads what the client still sends, for a while.
+    /// Ends a connection whose client may still be sending.
     async fn part(&mut self) {
-        if self.close().await.is_err() {
-            return;
-        }
-        self.place.set(Phase::Parting);
-        let Self {
-            stream,
-            place,
-            thread,
-            ..
-        } = self;
-        let mut left = PARTING_LEN_MAX;
-        let ended = place.unless_doomed(|cx| {
-            while left > 0 {
-                let mut inbox = thread.inbox.borrow_mut();
-                match ready!(Pin::new(&mut *stream).poll_read(cx, &mut inbox)) {
-                    Ok(0) | Err(_) => break,
-                    Ok(len) => left = left.saturating_sub(len),
-                }
-            }
-            Poll::Ready(())
-        });
-        // In time or not, this is the end.
-        let _ = ended.await;
+        part(&mut self.stream, &self.place, &self.thread).await;
     }
 
     /// Streams a full scrape from a snapshot. What it returns is to be sent instead.

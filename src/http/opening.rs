@@ -1,6 +1,6 @@
 //! What comes before the first request: the PROXY protocol's header, then the TLS handshake.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use futures_rustls::TlsAcceptor;
 use rustls::HandshakeKind;
 
 use super::Door;
-use super::connection::{Client, Connection};
+use super::connection::{Client, Connection, part};
 use super::connections::{Doom, Phase, Place};
 use super::fair::Fair;
 use super::thread::Thread;
@@ -79,7 +79,7 @@ async fn open_tls<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut handshake = acceptor.accept(stream);
+    let mut handshake = acceptor.accept(stream).into_fallible();
     let shaken = place
         .unless_doomed(|cx: &mut Context<'_>| Pin::new(&mut handshake).poll(cx))
         .await;
@@ -95,7 +95,11 @@ async fn open_tls<S>(
             connection.serve().await;
             return;
         }
-        Ok(Err(error)) => TlsFailure::of(&error),
+        Ok(Err((error, mut stream))) => {
+            // The alert says why; a reset would overtake it.
+            part(&mut stream, &place, &thread).await;
+            TlsFailure::of(&error)
+        }
         Err(Doom::TimedOut(_)) => TlsFailure::TimedOut,
         Err(Doom::Evicted | Doom::Stopping) => return,
     };
@@ -204,6 +208,24 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Ahead<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    /// The records of a handshake come as many pieces, and an alert among them gets a single try: all
+    /// of them must leave at once, which is one packet too.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let [only] = pieces {
+            return self.poll_write(cx, only);
+        }
+        // Gathered, since neither executor has streams that write pieces.
+        let mut bytes = Vec::with_capacity(pieces.iter().map(|piece| piece.len()).sum());
+        for piece in pieces {
+            bytes.extend_from_slice(piece);
+        }
+        self.poll_write(cx, &bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
