@@ -29,6 +29,10 @@ pub(super) trait Executor: 'static {
     /// A task; dropping it ends it.
     type Task: 'static;
 
+    /// Whether a connection may be accepted for a task that waits for one before the task runs again.
+    /// If such a task ends meanwhile, nobody closes the connection.
+    const ACCEPTS_AHEAD: bool;
+
     /// Takes a listening socket over.
     fn listener(socket: Socket) -> io::Result<Self::Listener>;
 

@@ -1,6 +1,6 @@
 //! One HTTP thread: accepts, serves, and goes when the tracker stops.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
@@ -83,6 +83,9 @@ pub(super) struct Thread {
     /// What is read lies here until it is parsed, so that an idle connection holds no memory for it.
     pub(super) inbox: RefCell<Box<[u8]>>,
     ticking: RefCell<bool>,
+    stop: Arc<AtomicBool>,
+    /// Tasks that still accept.
+    accepting: Cell<usize>,
 }
 
 /// Runs a thread until the tracker stops.
@@ -114,6 +117,8 @@ async fn serve<E: Executor>(parts: Parts) -> io::Result<()> {
         // One byte more than a head may have shows that it has more.
         inbox: RefCell::new(vec![0; HEAD_LEN_MAX + 1].into()),
         ticking: RefCell::new(false),
+        stop: parts.stop,
+        accepting: Cell::new(parts.listeners.len()),
     });
     let mut acceptors = Vec::new();
     let mut sockets = Vec::new();
@@ -126,7 +131,7 @@ async fn serve<E: Executor>(parts: Parts) -> io::Result<()> {
         thread.asks.work(cx);
         // Lets go of lists that were replaced, though nobody may ask for a long time.
         thread.with_access(|_| ());
-        if parts.stop.load(Ordering::Relaxed) {
+        if thread.stops() {
             Poll::Ready(())
         } else {
             Poll::Pending
@@ -137,16 +142,20 @@ async fn serve<E: Executor>(parts: Parts) -> io::Result<()> {
         // Frees the port now, whatever a ring still holds; nobody is accepted any more.
         let _ = socket.shutdown(std::net::Shutdown::Both);
     }
-    drop(acceptors);
+    if !E::ACCEPTS_AHEAD {
+        acceptors.clear();
+        thread.accepting.set(0);
+    }
     close::<E>(&thread).await;
     Ok(())
 }
 
-/// Ends the connections: at once those that have nothing under way, soon all others.
+/// Ends the connections: at once those that have nothing under way, soon all others. The acceptors
+/// end by themselves.
 async fn close<E: Executor>(thread: &Rc<Thread>) {
     for pause in 0..STOP_PAUSES {
         thread.connections.close(pause > STOP_PAUSES / 2);
-        if thread.connections.is_empty() {
+        if thread.connections.is_empty() && thread.accepting.get() == 0 {
             return;
         }
         E::sleep(STOP_PAUSE).await;
@@ -158,12 +167,17 @@ async fn close<E: Executor>(thread: &Rc<Thread>) {
     }
 }
 
-/// Accepts connections of one listener until its task is dropped.
+/// Accepts connections of one listener until the tracker stops.
 async fn accept<E: Executor>(listener: E::Listener, door: Arc<Door>, thread: Rc<Thread>) {
     let mut complained = false;
     let mut in_a_row = 0;
     loop {
-        match E::accept(&listener).await {
+        let accepted = E::accept(&listener).await;
+        if thread.stops() {
+            // Whoever was accepted last is closed, and the socket is closed to all others.
+            break;
+        }
+        match accepted {
             Ok(stream) => {
                 thread.welcome::<E>(stream, &door);
                 in_a_row += 1;
@@ -186,6 +200,7 @@ async fn accept<E: Executor>(listener: E::Listener, door: Arc<Door>, thread: Rc<
             }
         }
     }
+    thread.accepting.set(thread.accepting.get() - 1);
 }
 
 impl Thread {
@@ -231,6 +246,11 @@ impl Thread {
         if self.connections.evict() {
             self.counters.tally(Tally::ConnectionsEvicted, 1);
         }
+    }
+
+    /// True once the tracker stops.
+    fn stops(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     pub(super) fn publish_open(&self) {

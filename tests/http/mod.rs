@@ -6,7 +6,7 @@
     reason = "every test file uses its own part of this"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -14,9 +14,10 @@ use std::path::Path;
 
 use bt_bencode::Value;
 use shoal::config::{Backend, Config};
+use shoal::counters::Tally;
 use socket2::{Domain, Socket, Type};
 
-use crate::in_process::{PATIENCE, config, http_listener};
+use crate::in_process::{BACKENDS, PATIENCE, Server, config, http_listener};
 
 /// Hash A of the test vectors: every byte that could be misread.
 pub const AWKWARD_HASH: &str = "%00%01%7f%80%ff%20%25%26%2b-.%3d%3fA_az~%0a%0d";
@@ -209,4 +210,63 @@ pub fn announce(info_hash: &str, port: u16, left: u64, event: &str) -> String {
         "/announce?info_hash={info_hash}&peer_id=-SH0100-abcdefghijkl&port={port}\
          &uploaded=0&downloaded=0&left={left}&event={event}&compact=1"
     )
+}
+
+/// Both backends, on one core and one HTTP thread and on two of each.
+pub fn shapes() -> impl Iterator<Item = Config> {
+    BACKENDS.into_iter().flat_map(|backend| {
+        [1, 2].map(|count| {
+            let mut config = http_config(backend);
+            config.workers.count = count;
+            config
+        })
+    })
+}
+
+/// Waits until the server has read this many bytes of HTTP since its start.
+pub fn wait_until_received(server: &Server, bytes: usize) {
+    server.wait_until("all bytes read", |totals| {
+        totals.tally(Tally::HttpBytesReceived) >= bytes as u64
+    });
+}
+
+/// An info-hash as a client writes it that escapes every byte.
+pub fn escaped(info_hash: &[u8]) -> String {
+    let hex = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+    let escape = |byte: &u8| ['%', hex(byte >> 4), hex(byte & 0xf)];
+    info_hash.iter().flat_map(escape).collect()
+}
+
+/// Path and query of a scrape of these torrents.
+pub fn scrape<T: AsRef<[u8]>>(info_hashes: impl IntoIterator<Item = T>) -> String {
+    let pair = |hash: T| format!("info_hash={}", escaped(hash.as_ref()));
+    let pairs: Vec<String> = info_hashes.into_iter().map(pair).collect();
+    format!("/scrape?{}", pairs.join("&"))
+}
+
+/// A body that is one dictionary, and well-formed to its last byte.
+pub fn dictionary(body: &[u8]) -> BTreeMap<String, Value> {
+    let Ok(Value::Dict(entries)) = bt_bencode::from_slice(body) else {
+        panic!("not a dictionary: {:?}", String::from_utf8_lossy(body));
+    };
+    let text = |key: &[u8]| String::from_utf8_lossy(key).into_owned();
+    let entries = entries.into_iter();
+    entries.map(|(key, value)| (text(&key), value)).collect()
+}
+
+impl<S: Read + Write> Browser<S> {
+    /// Everything that comes until the server closes.
+    pub fn rest(&mut self) -> Vec<u8> {
+        while self.read_more() > 0 {}
+        std::mem::take(&mut self.ahead)
+    }
+
+    /// Shows that the connection is open, and that nothing is under way on it.
+    pub fn expect_open(&mut self) {
+        let alive = self.get("/health_check");
+        assert_eq!(
+            (alive.status, alive.text().as_str()),
+            (200, "{\"status\":\"Ok\"}")
+        );
+    }
 }

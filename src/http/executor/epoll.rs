@@ -23,6 +23,8 @@ impl Executor for Epoll {
     type Listener = Listener;
     type Task = Task;
 
+    const ACCEPTS_AHEAD: bool = false;
+
     fn listener(socket: Socket) -> io::Result<Listener> {
         socket.set_nonblocking(true)?;
         if socket.domain()? == Domain::UNIX {

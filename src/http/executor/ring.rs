@@ -19,6 +19,8 @@ impl Executor for Ring {
     type Listener = TcpListener;
     type Task = glommio::Task<()>;
 
+    const ACCEPTS_AHEAD: bool = true;
+
     fn listener(socket: Socket) -> io::Result<Self::Listener> {
         Ok(into_glommio(socket))
     }
