@@ -20,7 +20,7 @@ use crate::wire::http::response::{ResponseHead, Status, write_head, write_respon
 const COMPRESS_FROM: usize = 1024;
 
 /// Minutes after which an overloaded tracker may be asked again.
-const RETRY_MINUTES: u32 = 5;
+const RETRY_MINUTES: u32 = 30;
 
 /// What a client is told whose peer the memory budget left no room for.
 const NOT_STORED: &str = "the tracker is full: other peers are not told of you";
