@@ -97,6 +97,8 @@ pub enum Tally {
     ConnectionsRefused,
     /// Connections closed because nothing came for `connections.idle_timeout`.
     ConnectionsIdledOut,
+    /// Connections that their clients reset before they were looked at.
+    ConnectionsAborted,
     /// Connections that could not be accepted.
     AcceptFailed,
     /// Full scrapes that were begun to be sent.
@@ -130,7 +132,7 @@ impl Kind {
 }
 
 impl Tally {
-    const ALL: [(Self, &'static str); 27] = [
+    const ALL: [(Self, &'static str); 28] = [
         (Self::BytesReceived, "bytes_received"),
         (Self::BytesSent, "bytes_sent"),
         (Self::HandedOver, "handed_over"),
@@ -149,6 +151,7 @@ impl Tally {
         (Self::ConnectionsEvicted, "connections_evicted"),
         (Self::ConnectionsRefused, "connections_refused"),
         (Self::ConnectionsIdledOut, "connections_idled_out"),
+        (Self::ConnectionsAborted, "connections_aborted"),
         (Self::AcceptFailed, "accept_failed"),
         (Self::FullScrapes, "full_scrapes"),
         (Self::Torrents, "torrents"),

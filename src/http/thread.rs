@@ -187,11 +187,12 @@ async fn accept<E: Executor>(listener: E::Listener, door: Arc<Door>, thread: Rc<
                 }
             }
             Err(error) => {
-                thread.counters.tally(Tally::AcceptFailed, 1);
                 // A client that is gone already is its own affair; anything else concerns us all.
                 if error.raw_os_error() == Some(Errno::ECONNABORTED as i32) {
+                    thread.counters.tally(Tally::ConnectionsAborted, 1);
                     continue;
                 }
+                thread.counters.tally(Tally::AcceptFailed, 1);
                 if !std::mem::replace(&mut complained, true) {
                     warn!("cannot accept a connection: {error}; raise the limit of open files");
                 }
@@ -208,7 +209,7 @@ impl Thread {
         let socket = stream.as_raw_fd();
         // Only a Unix socket may have no address: whoever has none is trusted like a proxy.
         let Ok(peer) = peer_of(socket) else {
-            self.counters.tally(Tally::AcceptFailed, 1);
+            self.counters.tally(Tally::ConnectionsAborted, 1);
             return;
         };
         let Some((place, evicted)) = self.connections.enter() else {
