@@ -1,9 +1,9 @@
 """One libtorrent client for one torrent: hands out or fetches the file, until SIGTERM.
 
-usage: libtorrent_peer.py TORRENT FOLDER ADDRESS
+usage: libtorrent_peer.py TORRENT FOLDER ADDRESS...
 
-Listens on ADDRESS alone and meets peers through the tracker alone. Everything that libtorrent has to
-tell goes to stdout.
+Listens on these addresses alone and meets peers through the tracker alone. SIGUSR1 makes it scrape.
+Everything that libtorrent has to tell goes to stdout.
 """
 
 import signal
@@ -25,8 +25,11 @@ SETTINGS = {
     "enable_outgoing_utp": False,
     # On loopback every peer has the same address.
     "allow_multiple_connections_per_ip": True,
+    # Else a tracker on loopback may have no other path than /announce.
+    "ssrf_mitigation": False,
     "alert_mask": (
-        lt.alert.category_t.error_notification
+        lt.alert.category_t.connect_notification
+        | lt.alert.category_t.error_notification
         | lt.alert.category_t.peer_notification
         | lt.alert.category_t.status_notification
         | lt.alert.category_t.tracker_notification
@@ -40,12 +43,14 @@ SESSION_FLAGS = 0
 PATIENCE_MS = 100
 
 
-def main(torrent, folder, address):
-    stop_asked = []
+def main(torrent, folder, *addresses):
+    stop_asked, scrape_asked = [], []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop_asked.append(True))
+    signal.signal(signal.SIGUSR1, lambda *_: scrape_asked.append(True))
 
-    settings = dict(SETTINGS, listen_interfaces=f"{address}:0")
+    interfaces = ",".join(f"{address}:0" for address in addresses)
+    settings = dict(SETTINGS, listen_interfaces=interfaces)
     session = lt.session(settings, SESSION_FLAGS)
     handle = session.add_torrent({
         "ti": lt.torrent_info(torrent),
@@ -54,7 +59,12 @@ def main(torrent, folder, address):
         "flags": lt.torrent_flags.update_subscribe,
     })
     while not stop_asked:
-        told(session)
+        if scrape_asked:
+            scrape_asked.clear()
+            handle.scrape_tracker()
+        for alert in told(session):
+            if isinstance(alert, lt.scrape_reply_alert):
+                tell_scrape(handle, alert)
 
     # A session that just ends does not say goodbye to a UDP tracker; a paused torrent does.
     handle.pause()
@@ -67,6 +77,14 @@ def main(torrent, folder, address):
                 return
 
 
+def tell_scrape(handle, reply):
+    """What a scrape says. How often the torrent was completed stands beside its tracker only."""
+    [tracker] = handle.trackers()
+    completed = tracker["scrape_downloaded"]
+    counts = f"{reply.complete} complete, {reply.incomplete} incomplete, {completed} downloaded"
+    print(f"scraped: {counts}", flush=True)
+
+
 def told(session):
     """What libtorrent has to tell, once there is something or the wait gets long."""
     session.wait_for_alert(PATIENCE_MS)
@@ -77,6 +95,6 @@ def told(session):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 4:
+    if len(sys.argv) < 4:
         sys.exit(__doc__)
     main(*sys.argv[1:])

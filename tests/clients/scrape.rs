@@ -17,6 +17,17 @@ pub(crate) struct Counts {
     pub(crate) leechers: u32,
 }
 
+impl Counts {
+    /// The three counts in the order of the reply.
+    pub(crate) fn of(seeders: u32, completed: u32, leechers: u32) -> Self {
+        Self {
+            seeders,
+            completed,
+            leechers,
+        }
+    }
+}
+
 /// Asks the tracker once; an answer that does not come within a second is an error.
 pub(crate) fn scrape(tracker: SocketAddr, info_hash: [u8; 20]) -> io::Result<Counts> {
     let socket = match tracker {
@@ -30,11 +41,7 @@ pub(crate) fn scrape(tracker: SocketAddr, info_hash: [u8; 20]) -> io::Result<Cou
     let counts: [u8; 12] = ask(&socket, connected, SCRAPE, &info_hash)?;
     let (words, _) = counts.as_chunks();
     let [seeders, completed, leechers] = [0, 1, 2].map(|place| u32::from_be_bytes(words[place]));
-    Ok(Counts {
-        seeders,
-        completed,
-        leechers,
-    })
+    Ok(Counts::of(seeders, completed, leechers))
 }
 
 /// Sends one request and returns what follows action and transaction id in the reply.

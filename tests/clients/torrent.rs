@@ -1,10 +1,9 @@
 //! A file of random bytes and the torrent that describes it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sha1::{Digest, Sha1};
-use tempfile::TempDir;
 
 /// Bytes of the file: some dozens of pieces, and a last one that is not full.
 const FILE_LEN: usize = (3 << 20) + 4321;
@@ -15,40 +14,36 @@ const PIECE_LEN: usize = 64 << 10;
 /// Name of the file inside the torrent.
 const FILE_NAME: &str = "cargo.bin";
 
-/// A file that is worth carrying, and its torrent.
+/// A file that is worth carrying, and what describes it.
 pub(crate) struct Torrent {
-    folder: TempDir,
     content: Vec<u8>,
+    info: Vec<u8>,
     /// What the tracker knows it by.
     pub(crate) info_hash: [u8; 20],
 }
 
 impl Torrent {
-    /// Makes a new file and a torrent that names this one tracker.
-    pub(crate) fn announced_at(url: &str) -> Self {
+    /// Makes a new file.
+    pub(crate) fn new() -> Self {
         let mut content = vec![0; FILE_LEN];
         fastrand::fill(&mut content);
         let info = info(&content);
-        let mut torrent = b"d".to_vec();
-        bencode_bytes(&mut torrent, b"announce");
-        bencode_bytes(&mut torrent, url.as_bytes());
-        bencode_bytes(&mut torrent, b"info");
-        torrent.extend_from_slice(&info);
-        torrent.push(b'e');
-
-        let folder = TempDir::new().expect("a temporary folder can be made");
-        let made = Self {
-            folder,
+        Self {
             content,
             info_hash: Sha1::digest(&info).into(),
-        };
-        fs::write(made.path(), torrent).expect("the torrent can be written");
-        made
+            info,
+        }
     }
 
-    /// Where the torrent lies.
-    pub(crate) fn path(&self) -> PathBuf {
-        self.folder.path().join("cargo.torrent")
+    /// Writes a torrent that names this one tracker.
+    pub(crate) fn write(&self, announce: &str, path: &Path) {
+        let mut torrent = b"d".to_vec();
+        bencode_bytes(&mut torrent, b"announce");
+        bencode_bytes(&mut torrent, announce.as_bytes());
+        bencode_bytes(&mut torrent, b"info");
+        torrent.extend_from_slice(&self.info);
+        torrent.push(b'e');
+        fs::write(path, torrent).expect("the torrent can be written");
     }
 
     /// Lays the whole file into a folder, for the client that will hand it out.
