@@ -39,7 +39,7 @@ impl Scheme {
 /// A tracker that listens with every scheme on some hosts.
 pub(crate) struct Tracker {
     addresses: Vec<(Scheme, SocketAddr)>,
-    _process: TrackerProcess,
+    process: TrackerProcess,
     folder: TempDir,
 }
 
@@ -80,7 +80,7 @@ impl Tracker {
         }
         Self {
             addresses,
-            _process: process,
+            process,
             folder,
         }
     }
@@ -101,6 +101,11 @@ impl Tracker {
     /// The certificate that vouches for the tracker's own.
     pub(crate) fn root_certificate(&self) -> PathBuf {
         root_certificate(self.folder.path())
+    }
+
+    /// All that it logged until now.
+    pub(crate) fn log(&mut self) -> String {
+        self.process.stderr_so_far()
     }
 
     /// What it says of a torrent over UDP, whatever its clients use.
