@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Cache};
 
 use super::ask::{Ask, Matter};
-use super::export::{Export, Progress};
+use super::export::Export;
 use super::mesh::{Full, Handover, Mesh, TravellingScrape};
 use super::rules::Rules;
 use crate::clock::Now;
@@ -70,9 +70,8 @@ pub struct Shard {
     pending: Vec<Pending>,
     /// Which HTTP threads have got an answer in this turn and do not know yet.
     unrung: Vec<bool>,
-    /// Exports under way, and whether the last of them waits for a buffer.
+    /// Exports under way; the last one is worked at.
     exports: Vec<Export>,
-    export_blocked: bool,
     sweep_second: u32,
     sweep_due: usize,
 }
@@ -100,7 +99,6 @@ impl Shard {
             pending,
             unrung,
             exports: Vec::new(),
-            export_blocked: false,
             sweep_second: 0,
             sweep_due: 0,
         }
@@ -348,20 +346,19 @@ impl Shard {
         self.mesh.awake();
     }
 
-    /// True when this second's share of sweeping is not done yet, or an export can go on.
+    /// True when this second's share of sweeping is not done yet, or an export can go on. Asked after
+    /// [`Self::about_to_sleep`], so that a buffer for the export is either seen or announced.
     pub fn has_more_to_do(&self) -> bool {
-        self.sweep_due > 0 || !(self.exports.is_empty() || self.export_blocked)
+        let can_go_on = |export: &Export| !export.is_blocked();
+        self.sweep_due > 0 || self.exports.last().is_some_and(can_go_on)
     }
 
     /// Goes on with an export, a bounded part of it.
     pub fn export(&mut self) {
-        let Some(export) = self.exports.last_mut() else {
-            return;
-        };
         let hashes = &self.access.hashes[self.mesh.me()];
-        let progress = export.go_on(&self.swarms, hashes);
-        self.export_blocked = progress == Progress::Blocked;
-        if progress == Progress::Ended {
+        if let Some(export) = self.exports.last_mut()
+            && export.go_on(&self.swarms, hashes)
+        {
             self.exports.pop();
         }
     }

@@ -29,17 +29,6 @@ pub struct Export {
     spare: Receiver<Vec<Row>>,
 }
 
-/// What an export is doing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Progress {
-    /// It has more to do.
-    Going,
-    /// It waits for an empty buffer.
-    Blocked,
-    /// It is done, or nobody wants it any more.
-    Ended,
-}
-
 impl Export {
     /// An export that fills the buffers which come over `spare`, each up to its capacity, and sends them
     /// over `full`, which must have room for all of them.
@@ -52,13 +41,19 @@ impl Export {
         }
     }
 
-    /// Visits a slice of the torrents, and takes those that are served.
-    pub(super) fn go_on(&mut self, swarms: &Swarms, hashes: &HashAccess) -> Progress {
+    /// True when it can do nothing before it gets an empty buffer.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.rows.capacity() == 0 && self.spare.is_empty()
+    }
+
+    /// Visits a slice of the torrents, and takes those that are served. True when it is done, or nobody
+    /// wants it any more.
+    pub(super) fn go_on(&mut self, swarms: &Swarms, hashes: &HashAccess) -> bool {
         if self.rows.capacity() == 0 {
             match self.spare.try_recv() {
                 Ok(rows) => self.rows = rows,
-                Err(TryRecvError::Empty) => return Progress::Blocked,
-                Err(TryRecvError::Disconnected) => return Progress::Ended,
+                Err(TryRecvError::Empty) => return false,
+                Err(TryRecvError::Disconnected) => return true,
             }
         }
         let Self { cursor, rows, .. } = self;
@@ -72,13 +67,36 @@ impl Export {
         if last || rows.len() == rows.capacity() {
             let rows = std::mem::take(rows);
             if self.full.try_send(Chunk { rows, last }).is_err() {
-                return Progress::Ended;
+                return true;
             }
         }
-        if last {
-            Progress::Ended
-        } else {
-            Progress::Going
-        }
+        last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::bounded;
+
+    use super::*;
+    use crate::swarm::Settings;
+
+    #[test]
+    fn a_buffer_that_comes_back_while_the_core_falls_asleep_keeps_it_awake() {
+        let (full, _chunks) = bounded(1);
+        let (spare, spares) = bounded(1);
+        let mut export = Export::new(full, spares);
+        let swarms = Swarms::new(Settings {
+            seeds: [1, 2, 3, 4],
+            peer_timeout_s: 1,
+            remove_peerless: true,
+            memory_budget: None,
+            peer_details: false,
+        });
+        assert!(!export.go_on(&swarms, &HashAccess::default()));
+        assert!(export.is_blocked());
+        spare.send(Vec::with_capacity(1)).unwrap();
+        assert!(!export.is_blocked());
+        assert!(export.go_on(&swarms, &HashAccess::default()));
     }
 }
