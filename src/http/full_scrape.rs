@@ -166,8 +166,8 @@ impl Snapshot {
         form == Form::Plain || form.encoding().is_some_and(|e| !self.packed(e).is_empty())
     }
 
-    /// Makes a compressed form, unless it is there.
-    fn pack(&self, encoding: Encoding) -> std::io::Result<()> {
+    /// Makes a compressed form, unless it is there. An error when `given_up` says so meanwhile.
+    fn pack(&self, encoding: Encoding, given_up: impl Fn() -> bool) -> std::io::Result<()> {
         let form = Form::Packed(encoding);
         if self.has(form) {
             return Ok(());
@@ -176,12 +176,12 @@ impl Snapshot {
             Encoding::Gzip => {
                 let level = flate2::Compression::fast();
                 let mut packer = flate2::write::GzEncoder::new(Vec::new(), level);
-                self.write_all(&mut packer)?;
+                self.write_all(&mut packer, given_up)?;
                 (packer.finish()?, &self.gzip)
             }
             Encoding::Zstd => {
                 let mut packer = zstd::Encoder::new(Vec::new(), 1)?;
-                self.write_all(&mut packer)?;
+                self.write_all(&mut packer, given_up)?;
                 (packer.finish()?, &self.zstd)
             }
         };
@@ -190,10 +190,17 @@ impl Snapshot {
         Ok(())
     }
 
-    fn write_all(&self, out: &mut impl std::io::Write) -> std::io::Result<()> {
+    fn write_all(
+        &self,
+        out: &mut impl std::io::Write,
+        given_up: impl Fn() -> bool,
+    ) -> std::io::Result<()> {
         let mut piece = Vec::new();
         let mut place = 0;
         loop {
+            if given_up() {
+                return Err(std::io::Error::other("nobody wants it any more"));
+            }
             piece.clear();
             place = self.write_piece(Form::Plain, place, 64 << 10, &mut piece);
             if piece.is_empty() {
@@ -292,6 +299,10 @@ impl FullScrapes {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_stopped(&self) -> bool {
+        self.state().stopped
+    }
+
     fn make(&self, counter: &Counter, clock: &Clock) {
         let mut made = Made::default();
         let mut state = self.state();
@@ -319,8 +330,11 @@ impl FullScrapes {
             });
             if let Some(snapshot) = &snapshot {
                 for encoding in asked.wanted.iter().filter_map(|form| form.encoding()) {
-                    if let Err(error) = snapshot.pack(encoding) {
-                        warn!("a full scrape cannot be compressed: {error}");
+                    match snapshot.pack(encoding, || self.is_stopped()) {
+                        Err(error) if !self.is_stopped() => {
+                            warn!("a full scrape cannot be compressed: {error}");
+                        }
+                        _ => {}
                     }
                 }
             }
@@ -382,13 +396,16 @@ impl FullScrapes {
                 .ok()?;
             loop {
                 let Ok(mut chunk) = full.recv_timeout(CHUNK_PATIENCE) else {
-                    if !self.state().stopped {
+                    if !self.is_stopped() {
                         warn!(
                             "core {core} does not tell its torrents; the full scrape is given up"
                         );
                     }
                     return None;
                 };
+                if self.is_stopped() {
+                    return None;
+                }
                 rows.append(&mut chunk.rows);
                 if chunk.last {
                     break;
@@ -421,17 +438,20 @@ impl Made {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::swarm::Totals;
+    use crate::wire::InfoHash;
+
+    const RULES: FullScrapeRules = FullScrapeRules {
+        downloaders: true,
+        min_request_interval_s: 0,
+    };
 
     #[test]
     fn clients_that_hardly_read_do_not_keep_every_snapshot_in_memory() {
-        let rules = FullScrapeRules {
-            downloaders: true,
-            min_request_interval_s: 0,
-        };
         let mut made = Made::default();
         let mut held: Vec<Arc<Snapshot>> = Vec::new();
         for _ in 0..SNAPSHOTS_MAX + 2 {
-            let snapshot = Arc::new(Snapshot::new(0, Vec::new(), rules));
+            let snapshot = Arc::new(Snapshot::new(0, Vec::new(), RULES));
             made.note(&snapshot);
             held.push(snapshot);
         }
@@ -440,8 +460,27 @@ mod tests {
         assert!(held[1].is_given_up() && !held[2].is_given_up());
         // Those that nobody holds any more are no reason to give up others.
         held.drain(..4);
-        let snapshot = Arc::new(Snapshot::new(0, Vec::new(), rules));
+        let snapshot = Arc::new(Snapshot::new(0, Vec::new(), RULES));
         made.note(&snapshot);
         assert_eq!(given_up(&held), 0);
+    }
+
+    #[test]
+    fn a_tracker_that_stops_does_not_go_on_compressing_millions_of_torrents() {
+        let rows = (0..100_000_u32).map(|number| {
+            let mut info_hash = InfoHash([0; InfoHash::LEN]);
+            info_hash.0[..4].copy_from_slice(&number.to_be_bytes());
+            (info_hash, Totals::default())
+        });
+        let snapshot = Snapshot::new(0, rows.collect(), RULES);
+        for encoding in [Encoding::Gzip, Encoding::Zstd] {
+            let asked = std::cell::Cell::new(0);
+            let given_up = || asked.replace(asked.get() + 1) == 3;
+            assert!(snapshot.pack(encoding, given_up).is_err());
+            assert_eq!(asked.get(), 4);
+            assert!(!snapshot.has(Form::Packed(encoding)));
+            snapshot.pack(encoding, || false).unwrap();
+            assert!(snapshot.has(Form::Packed(encoding)));
+        }
     }
 }
