@@ -47,7 +47,8 @@ impl Tracker {
     /// Starts one on two cores, on any ports of these hosts.
     pub(crate) fn on(hosts: &[IpAddr]) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
-        let [certificate, private_key] = certify(folder.path(), hosts);
+        let files = certify(folder.path(), hosts);
+        let [certificate, private_key] = files.each_ref().map(|file| file.display());
         let mut config = String::from("[workers]\ncount = 2\n");
         for host in hosts {
             let any_port = SocketAddr::new(*host, 0);
@@ -56,7 +57,7 @@ impl Tracker {
                 "[[udp]]\nlisten = \"{any_port}\"\n\
                  [[http]]\nlisten = \"{any_port}\"\n\
                  [[http]]\nlisten = \"{any_port}\"\n\
-                 tls = {{ certificate = {certificate:?}, private_key = {private_key:?} }}\n",
+                 tls = {{ certificate = '{certificate}', private_key = '{private_key}' }}\n",
             )
             .expect("a string takes everything");
         }
