@@ -184,7 +184,7 @@ pub(super) const SCRAPE: &[Key] = &[
     Key::whole(
         "min_request_interval",
         "Seconds that a client must leave between two scrapes, told over HTTP only, and the age\n\
-         at which a full scrape is made anew. 0 = not told, and made anew for everyone.",
+         at which a full scrape is made anew. 0 = not told, and made anew after five seconds.",
         (0, 86_400),
         |config| config.scrape.min_request_interval.into(),
         |config, seconds| config.scrape.min_request_interval = seconds as u32,
