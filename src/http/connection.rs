@@ -31,6 +31,7 @@ use super::full_scrape::{Form, Snapshot};
 use super::handle::{Handled, Terms};
 use super::thread::Thread;
 use crate::counters::{BadRequest, Count, Fault, Protocol, Tally};
+use crate::limits::HEAD_LEN_MAX;
 
 /// Bytes that a connection which was told to go may still send. They are read so that the kernel does
 /// not answer them with a reset, which would take the reply back out of the client's hands.
@@ -240,40 +241,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Reads once and deals with what came, in place unless a part of it came before.
+    /// Reads and deals with what came, in place unless a part of it came before.
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<Handled, End>> {
         let thread = Rc::clone(&self.thread);
         let mut inbox = thread.inbox.borrow_mut();
-        let len = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut inbox))?;
-        if len == 0 {
-            return Poll::Ready(Err(End::Gone));
-        }
-        let bytes = &inbox[..len];
-        thread.counters.tally(Tally::HttpBytesReceived, len as u64);
-        if !self.pending.is_empty() {
-            let may_complete = bytes.contains(&b'\n') || self.pending.len() + len > inbox.len() - 1;
-            self.pending.extend_from_slice(bytes);
-            if !may_complete {
-                // Parsing anew for each of a trickle of bytes would be a gift to whoever sends them.
-                return self.poll_request_again(cx, inbox);
+        loop {
+            let len = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut inbox))?;
+            if len == 0 {
+                return Poll::Ready(Err(End::Gone));
             }
-            return Poll::Ready(Ok(Handled::Incomplete));
+            let bytes = &inbox[..len];
+            thread.counters.tally(Tally::HttpBytesReceived, len as u64);
+            if self.pending.is_empty() {
+                let (handled, used): Consumed = self.handle(bytes);
+                if used < len {
+                    self.pending = thread.buffers.take();
+                    self.pending.extend_from_slice(&bytes[used..]);
+                }
+                return Poll::Ready(Ok(handled));
+            }
+            let is_full = self.pending.len() + len > HEAD_LEN_MAX;
+            self.pending.extend_from_slice(bytes);
+            // Parsing anew for each of a trickle of bytes would be a gift to whoever sends them.
+            if is_full || bytes.contains(&b'\n') {
+                return Poll::Ready(Ok(Handled::Incomplete));
+            }
         }
-        let (handled, used): Consumed = self.handle(bytes);
-        if used < len {
-            self.pending = thread.buffers.take();
-            self.pending.extend_from_slice(&bytes[used..]);
-        }
-        Poll::Ready(Ok(handled))
-    }
-
-    fn poll_request_again(
-        &mut self,
-        cx: &mut Context<'_>,
-        inbox: std::cell::RefMut<'_, Box<[u8]>>,
-    ) -> Poll<Result<Handled, End>> {
-        drop(inbox);
-        self.poll_request(cx)
     }
 
     fn release_pending(&mut self) {
