@@ -46,4 +46,5 @@ pub mod counters;
 pub mod limits;
 pub mod prefetch;
 pub mod privileges;
+pub mod query;
 pub mod store;
