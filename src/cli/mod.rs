@@ -2,6 +2,7 @@
 //! means that what was asked for failed, 2 that it was asked for wrongly.
 
 mod logging;
+mod query;
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -39,6 +40,10 @@ enum Command {
     /// Show or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Ask trackers, this one or any other, and show what they answer
+    Query(Box<query::Query>),
+    /// Check a list of trackers and pages, as Torrust's checker does
+    Check(query::Check),
 }
 
 #[derive(Subcommand, Debug)]
@@ -86,6 +91,8 @@ pub fn main() -> ExitCode {
         Some(Command::Run { sources }) => run(&sources),
         Some(Command::Config(ConfigCommand::Print { sources })) => print(&sources),
         Some(Command::Config(ConfigCommand::Check { sources })) => check(&sources),
+        Some(Command::Query(query)) => query.run(),
+        Some(Command::Check(check)) => check.run(),
     }
 }
 

@@ -11,7 +11,9 @@ pub enum Kind {
     Unresolved,
     /// The host answers that nothing listens there.
     Refused,
-    /// No way to the host, or no socket for it.
+    /// This host has no way to addresses of that family.
+    NoRoute,
+    /// The way to the host is broken, or there is no socket for it.
     Unreachable,
     /// Nothing, or not all of it, came before the deadline.
     TimedOut,
@@ -41,6 +43,7 @@ impl Kind {
         match self {
             Self::Unresolved => "unresolved",
             Self::Refused => "refused",
+            Self::NoRoute => "no_route",
             Self::Unreachable => "unreachable",
             Self::TimedOut => "timed_out",
             Self::Tls => "tls",
@@ -86,6 +89,9 @@ impl Failure {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::timed_out(what),
             io::ErrorKind::ConnectionRefused => {
                 Self::new(Kind::Refused, "connection refused: nothing listens there")
+            }
+            io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => {
+                Self::new(Kind::NoRoute, "this host has no way to that address")
             }
             io::ErrorKind::ConnectionReset
             | io::ErrorKind::BrokenPipe

@@ -8,6 +8,7 @@
 //!                   send, send_to      any bytes
 //!                   receive            one datagram and where it came from, until a deadline
 //! tls::Tls          system, with_authorities, insecure
+//! tls::Trust        tls                the same, read when TLS is first wanted
 //! http::Connection  open               TCP, and TLS where wanted, until a deadline
 //!                   send               any bytes
 //!                   response           one response: head, body without its framing, as it came

@@ -1,7 +1,7 @@
 //! Whom a TLS session trusts.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
@@ -12,6 +12,40 @@ use rustls::{
 };
 
 use crate::query::failure::{Failure, Kind};
+
+/// Whom to trust. The certificates are read when TLS is first wanted, and then once.
+#[derive(Debug, Default)]
+pub struct Trust {
+    /// Nobody is looked at.
+    pub insecure: bool,
+    /// Only the authorities in this PEM file, not those of the system.
+    pub authorities: Option<PathBuf>,
+    read: OnceLock<Result<Tls, String>>,
+}
+
+impl Trust {
+    /// Trust in everybody, or in the authorities of a file, or in those of the system.
+    pub fn new(insecure: bool, authorities: Option<PathBuf>) -> Self {
+        Self {
+            insecure,
+            authorities,
+            read: OnceLock::new(),
+        }
+    }
+
+    /// What sessions are opened with.
+    pub fn tls(&self) -> Result<&Tls, Failure> {
+        let read = self.read.get_or_init(|| match &self.authorities {
+            _ if self.insecure => Tls::insecure(),
+            Some(file) => Tls::with_authorities(file),
+            None => Tls::system(),
+        });
+        match read {
+            Ok(tls) => Ok(tls),
+            Err(sentence) => Err(Failure::new(Kind::Tls, sentence.clone())),
+        }
+    }
+}
 
 /// What all TLS sessions of one run share.
 #[derive(Clone, Debug)]

@@ -1,0 +1,540 @@
+//! How real clients word their requests: names, order and escaping of the query, header fields, user
+//! agents and peer ids. Trackers that let only known clients in look at these, and parsers that some
+//! order or escaping upsets are found by them.
+//!
+//! The orders are those of the clients' sources and of recordings. Of the encodings that libcurl offers
+//! only those are named that can be read here, so no brotli.
+
+use std::fmt::Write as _;
+
+use crate::wire::udp::ask::Announce;
+use crate::wire::{Event, InfoHash, NumWant, PeerId};
+
+/// A client as it shows itself: one kind of software in one version.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Profile {
+    client: &'static Client,
+    user_agent: String,
+    peer_id_start: String,
+}
+
+/// One kind of software.
+#[derive(PartialEq, Eq, Debug)]
+struct Client {
+    name: &'static str,
+    /// Versions, newest first: user agent and the start of the peer id.
+    versions: &'static [(&'static str, &'static str)],
+    /// None: the parameter is left out.
+    num_want: Option<u32>,
+    /// What is not escaped, besides letters and digits.
+    literal: &'static [u8],
+    upper_case: bool,
+    key: Key,
+    fields: &'static [Field],
+    /// The header fields, with HOST and AGENT to be filled in.
+    head: &'static str,
+}
+
+/// How the `key` is written.
+#[derive(PartialEq, Eq, Debug)]
+enum Key {
+    UpperHex,
+    LowerHex,
+    /// The last eight bytes of the peer id.
+    PeerId,
+}
+
+/// One parameter of an announce, in its place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Field {
+    InfoHash,
+    PeerId,
+    Port,
+    Uploaded,
+    Downloaded,
+    Left,
+    Corrupt,
+    Key,
+    Event,
+    NumWant,
+    Compact,
+    NoPeerId,
+    SupportCrypto,
+    Redundant,
+}
+
+use Field as F;
+
+/// libtorrent's order, which qBittorrent and Deluge share.
+const LIBTORRENT: &[Field] = &[
+    F::InfoHash,
+    F::PeerId,
+    F::Port,
+    F::Uploaded,
+    F::Downloaded,
+    F::Left,
+    F::Corrupt,
+    F::Key,
+    F::Event,
+    F::NumWant,
+    F::Compact,
+    F::NoPeerId,
+    F::SupportCrypto,
+    F::Redundant,
+];
+
+const CLOSING: &str =
+    "Host: HOST\r\nUser-Agent: AGENT\r\nAccept-Encoding: gzip\r\nConnection: close\r\n";
+
+/// All clients. The first is what is taken when none is named: it says honestly who asks.
+const CLIENTS: [Client; 8] = [
+    Client {
+        name: "shoal",
+        versions: &[(concat!("Shoal/", env!("CARGO_PKG_VERSION")), "-SH0100-")],
+        num_want: Some(50),
+        literal: b"-_.~",
+        upper_case: true,
+        key: Key::UpperHex,
+        fields: &[
+            F::InfoHash,
+            F::PeerId,
+            F::Port,
+            F::Uploaded,
+            F::Downloaded,
+            F::Left,
+            F::Event,
+            F::Key,
+            F::NumWant,
+            F::Compact,
+        ],
+        head: CLOSING,
+    },
+    Client {
+        name: "libtorrent",
+        versions: &[
+            ("libtorrent/2.0.11.0", "-LT20B0-"),
+            ("libtorrent/2.0.9.0", "-LT2090-"),
+            ("libtorrent/1.2.19.0", "-LT12J0-"),
+        ],
+        num_want: Some(200),
+        literal: b"-_!.~*()",
+        upper_case: false,
+        key: Key::UpperHex,
+        fields: LIBTORRENT,
+        head: CLOSING,
+    },
+    Client {
+        name: "qbittorrent",
+        versions: &[
+            ("qBittorrent/5.1.4", "-qB5140-"),
+            ("qBittorrent/5.1.2", "-qB5120-"),
+            ("qBittorrent/5.0.5", "-qB5050-"),
+            ("qBittorrent/4.6.7", "-qB4670-"),
+            ("qBittorrent/4.5.5", "-qB4550-"),
+            ("qBittorrent/4.4.5", "-qB4450-"),
+            ("qBittorrent/4.3.9", "-qB4390-"),
+            ("qBittorrent/4.2.5", "-qB4250-"),
+            ("qBittorrent/4.1.9.1", "-qB4191-"),
+        ],
+        num_want: Some(200),
+        literal: b"-_!.~*()",
+        upper_case: false,
+        key: Key::UpperHex,
+        fields: LIBTORRENT,
+        head: CLOSING,
+    },
+    Client {
+        name: "transmission",
+        versions: &[
+            ("Transmission/4.0.6", "-TR4060-"),
+            ("Transmission/3.00", "-TR3000-"),
+        ],
+        num_want: Some(80),
+        literal: b"-_.~",
+        upper_case: false,
+        key: Key::UpperHex,
+        fields: &[
+            F::InfoHash,
+            F::PeerId,
+            F::Port,
+            F::Uploaded,
+            F::Downloaded,
+            F::Left,
+            F::NumWant,
+            F::Key,
+            F::Compact,
+            F::SupportCrypto,
+            F::Event,
+        ],
+        head: "Host: HOST\r\nUser-Agent: AGENT\r\nAccept: */*\r\n\
+               Accept-Encoding: deflate, gzip, zstd\r\n",
+    },
+    Client {
+        name: "aria2",
+        versions: &[
+            ("aria2/1.37.0", "A2-1-37-0-"),
+            ("aria2/1.36.0", "A2-1-36-0-"),
+        ],
+        num_want: Some(50),
+        literal: b"-_.~",
+        upper_case: true,
+        key: Key::PeerId,
+        fields: &[
+            F::InfoHash,
+            F::PeerId,
+            F::Uploaded,
+            F::Downloaded,
+            F::Left,
+            F::Compact,
+            F::Key,
+            F::NumWant,
+            F::NoPeerId,
+            F::Port,
+            F::Event,
+            F::SupportCrypto,
+        ],
+        head: "User-Agent: AGENT\r\nAccept: */*\r\nAccept-Encoding: deflate, gzip\r\nHost: HOST\r\n\
+               Pragma: no-cache\r\nCache-Control: no-cache\r\nConnection: close\r\n",
+    },
+    Client {
+        name: "rtorrent",
+        versions: &[
+            ("rtorrent/0.9.8/0.13.8", "-lt0D80-"),
+            ("rtorrent/0.9.6/0.13.6", "-lt0D60-"),
+        ],
+        num_want: None,
+        literal: b"-",
+        upper_case: true,
+        key: Key::LowerHex,
+        fields: &[
+            F::InfoHash,
+            F::PeerId,
+            F::Key,
+            F::Compact,
+            F::NumWant,
+            F::Port,
+            F::Uploaded,
+            F::Downloaded,
+            F::Left,
+            F::Event,
+        ],
+        head: "Host: HOST\r\nUser-Agent: AGENT\r\nAccept: */*\r\nAccept-Encoding: deflate, gzip\r\n",
+    },
+    Client {
+        name: "utorrent",
+        versions: &[("uTorrent/354(111784784)(45291)", "-UT354S-")],
+        num_want: Some(200),
+        literal: b"-",
+        upper_case: false,
+        key: Key::UpperHex,
+        fields: &[
+            F::InfoHash,
+            F::PeerId,
+            F::Port,
+            F::Uploaded,
+            F::Downloaded,
+            F::Left,
+            F::Corrupt,
+            F::Key,
+            F::Event,
+            F::NumWant,
+            F::Compact,
+            F::NoPeerId,
+        ],
+        head: "Host: HOST\r\nUser-Agent: AGENT\r\nAccept-Encoding: gzip\r\nConnection: Close\r\n",
+    },
+    Client {
+        name: "deluge",
+        versions: &[("Deluge/2.1.1 libtorrent/2.0.11.0", "-DE211s-")],
+        num_want: Some(200),
+        literal: b"-_!.~*()",
+        upper_case: false,
+        key: Key::UpperHex,
+        fields: LIBTORRENT,
+        head: CLOSING,
+    },
+];
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self::of(&CLIENTS[0], 0)
+    }
+}
+
+impl Profile {
+    /// The names that [`Profile::named`] knows.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        CLIENTS.iter().map(|client| client.name)
+    }
+
+    /// The newest version of the client of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let mut clients = CLIENTS.iter();
+        let client = clients.find(|client| client.name.eq_ignore_ascii_case(name))?;
+        Some(Self::of(client, 0))
+    }
+
+    /// Any version of any real client.
+    pub fn random() -> Self {
+        let client = &CLIENTS[fastrand::usize(1..CLIENTS.len())];
+        Self::of(client, fastrand::usize(..client.versions.len()))
+    }
+
+    fn of(client: &'static Client, version: usize) -> Self {
+        let (user_agent, peer_id_start) = client.versions[version];
+        Self {
+            client,
+            user_agent: user_agent.to_owned(),
+            peer_id_start: peer_id_start.to_owned(),
+        }
+    }
+
+    /// The same client under another user agent.
+    #[must_use]
+    pub fn with_user_agent(self, user_agent: String) -> Self {
+        Self { user_agent, ..self }
+    }
+
+    /// The same client with another start of its peer ids, of which the first 20 bytes count.
+    #[must_use]
+    pub fn with_peer_id_start(self, peer_id_start: String) -> Self {
+        Self {
+            peer_id_start,
+            ..self
+        }
+    }
+
+    /// As `--client` takes it.
+    pub fn name(&self) -> &'static str {
+        self.client.name
+    }
+
+    /// As the header says it.
+    pub fn user_agent(&self) -> &str {
+        &self.user_agent
+    }
+
+    /// How many peers this client asks for by itself, unless it stops.
+    pub fn num_want(&self) -> NumWant {
+        self.client
+            .num_want
+            .map_or(NumWant::Default, NumWant::AtMost)
+    }
+
+    /// A new peer id of this client.
+    pub fn peer_id(&self) -> PeerId {
+        const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+        let mut id = [0; PeerId::LEN];
+        let start = self.peer_id_start.as_bytes();
+        let start = &start[..start.len().min(id.len())];
+        let (head, tail) = id.split_at_mut(start.len());
+        head.copy_from_slice(start);
+        let mut sum = 0;
+        for byte in tail.iter_mut() {
+            let digit = fastrand::usize(..36);
+            sum += digit;
+            *byte = DIGITS[digit];
+        }
+        // Transmission's last digit makes the sum of the others a multiple of 36.
+        if self.client.name == "transmission"
+            && let Some(last) = tail.last_mut()
+        {
+            let digit = DIGITS.iter().position(|digit| digit == last).unwrap_or(0);
+            *last = DIGITS[(36 - (sum - digit) % 36) % 36];
+        }
+        PeerId(id)
+    }
+
+    /// The query of an announce, without `?`.
+    pub fn announce_query(&self, announce: &Announce, compact: bool) -> String {
+        let mut query = String::new();
+        for field in self.client.fields {
+            if let Some((name, value)) = self.parameter(*field, announce, compact) {
+                let and = if query.is_empty() { "" } else { "&" };
+                query.push_str(and);
+                query.push_str(name);
+                query.push('=');
+                query.push_str(&value);
+            }
+        }
+        query
+    }
+
+    fn parameter(
+        &self,
+        field: Field,
+        announce: &Announce,
+        compact: bool,
+    ) -> Option<(&'static str, String)> {
+        let value = match field {
+            F::InfoHash => ("info_hash", self.escape(&announce.info_hash.0)),
+            F::PeerId => ("peer_id", self.escape(&announce.peer_id.0)),
+            F::Port => ("port", announce.port.to_string()),
+            F::Uploaded => ("uploaded", announce.uploaded.to_string()),
+            F::Downloaded => ("downloaded", announce.downloaded.to_string()),
+            F::Left => ("left", announce.left.to_string()),
+            F::Corrupt => ("corrupt", "0".to_owned()),
+            F::Redundant => ("redundant", "0".to_owned()),
+            F::SupportCrypto => ("supportcrypto", "1".to_owned()),
+            F::Key => ("key", self.key(announce)),
+            F::Event => ("event", event_name(announce.event)?.to_owned()),
+            F::NumWant => match announce.num_want {
+                NumWant::AtMost(number) => ("numwant", number.to_string()),
+                NumWant::Default => return None,
+            },
+            F::Compact => ("compact", u8::from(compact).to_string()),
+            // Whoever asks for dictionaries wants to see peer ids.
+            F::NoPeerId if compact => ("no_peer_id", "1".to_owned()),
+            F::NoPeerId => return None,
+        };
+        Some(value)
+    }
+
+    fn key(&self, announce: &Announce) -> String {
+        match self.client.key {
+            Key::UpperHex => format!("{:08X}", announce.key),
+            Key::LowerHex => format!("{:08x}", announce.key),
+            Key::PeerId => self.escape(&announce.peer_id.0[PeerId::LEN - 8..]),
+        }
+    }
+
+    /// The query of a scrape, without `?`.
+    pub fn scrape_query(&self, info_hashes: &[InfoHash]) -> String {
+        let hashes = info_hashes.iter().map(|hash| self.escape(&hash.0));
+        let pieces: Vec<_> = hashes.map(|hash| format!("info_hash={hash}")).collect();
+        pieces.join("&")
+    }
+
+    /// Bytes in a query, as this client writes them.
+    pub fn escape(&self, bytes: &[u8]) -> String {
+        let mut text = String::with_capacity(bytes.len() * 3);
+        for byte in bytes {
+            if byte.is_ascii_alphanumeric() || self.client.literal.contains(byte) {
+                text.push(char::from(*byte));
+            } else if self.client.upper_case {
+                let _ = write!(text, "%{byte:02X}");
+            } else {
+                let _ = write!(text, "%{byte:02x}");
+            }
+        }
+        text
+    }
+
+    /// A request, from its first line to the empty one. `more` are header fields without line ends.
+    pub fn request(&self, path_and_query: &str, host: &str, more: &[String]) -> Vec<u8> {
+        let head = self
+            .client
+            .head
+            .replace("HOST", host)
+            .replace("AGENT", &self.user_agent);
+        let more: String = more.iter().map(|field| format!("{field}\r\n")).collect();
+        format!("GET {path_and_query} HTTP/1.1\r\n{head}{more}\r\n").into_bytes()
+    }
+}
+
+/// As in a query; the regular announce has none.
+pub fn event_name(event: Event) -> Option<&'static str> {
+    match event {
+        Event::None => None,
+        Event::Completed => Some("completed"),
+        Event::Started => Some("started"),
+        Event::Stopped => Some("stopped"),
+        Event::Paused => Some("paused"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AWKWARD: &[u8] = b"\0\x01\x7f\x80\xff %&+-.=?A_az~\n\r";
+
+    fn announce(profile: &Profile) -> Announce {
+        Announce {
+            info_hash: InfoHash(*b"aaaaaaaaaaaaaaaaaaaa"),
+            peer_id: profile.peer_id(),
+            downloaded: 0,
+            left: 5,
+            uploaded: 0,
+            event: Event::Started,
+            key: 0xab,
+            num_want: profile.num_want(),
+            port: 6881,
+        }
+    }
+
+    #[test]
+    fn every_client_escapes_in_its_own_way() {
+        let escaped = |name: &str| Profile::named(name).unwrap().escape(AWKWARD);
+        let lower = "%00%01%7f%80%ff%20%25%26%2b-.%3d%3fA_az~%0a%0d";
+        assert_eq!(escaped("libtorrent"), lower);
+        assert_eq!(escaped("transmission"), lower);
+        assert_eq!(
+            escaped("utorrent"),
+            "%00%01%7f%80%ff%20%25%26%2b-%2e%3d%3fA%5faz%7e%0a%0d"
+        );
+        assert_eq!(
+            escaped("rtorrent"),
+            "%00%01%7F%80%FF%20%25%26%2B-%2E%3D%3FA%5Faz%7E%0A%0D"
+        );
+    }
+
+    #[test]
+    fn queries_have_the_order_of_the_client() {
+        let profile = Profile::named("rTorrent").unwrap();
+        let query = profile.announce_query(&announce(&profile), true);
+        let names: Vec<&str> = query
+            .split('&')
+            .map(|piece| piece.split('=').next().unwrap())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "info_hash",
+                "peer_id",
+                "key",
+                "compact",
+                "port",
+                "uploaded",
+                "downloaded",
+                "left",
+                "event"
+            ]
+        );
+        assert!(query.contains("&key=000000ab&"), "{query}");
+    }
+
+    #[test]
+    fn every_version_of_every_client_makes_peer_ids_that_begin_as_they_should() {
+        for client in &CLIENTS {
+            for version in 0..client.versions.len() {
+                let profile = Profile::of(client, version);
+                let id = profile.peer_id();
+                assert!(id.0.starts_with(profile.peer_id_start.as_bytes()));
+                assert!(id.0.iter().all(u8::is_ascii_graphic));
+                assert!(Profile::named(profile.name()).is_some());
+            }
+        }
+        let long = Profile::default().with_peer_id_start("x".repeat(30));
+        assert_eq!(long.peer_id(), PeerId([b'x'; 20]));
+    }
+
+    #[test]
+    fn the_digits_of_a_transmission_sum_up_to_a_multiple_of_36() {
+        let id = Profile::named("transmission").unwrap().peer_id();
+        let digits = id.0[8..].iter().map(|byte| char::from(*byte).to_digit(36));
+        assert_eq!(digits.map(Option::unwrap).sum::<u32>() % 36, 0);
+    }
+
+    #[test]
+    fn a_request_is_a_head_with_all_its_fields() {
+        let more = ["X-Forwarded-For: 1.2.3.4".to_owned()];
+        let request = Profile::default().request("/announce?a=b", "t:81", &more);
+        let expected = format!(
+            "GET /announce?a=b HTTP/1.1\r\nHost: t:81\r\nUser-Agent: Shoal/{}\r\n\
+             Accept-Encoding: gzip\r\nConnection: close\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n",
+            env!("CARGO_PKG_VERSION")
+        );
+        assert_eq!(String::from_utf8(request).unwrap(), expected);
+    }
+}
