@@ -40,9 +40,16 @@ const BATCH_LEN_MAX: u64 = 64 << 20;
                   the command line is wrong.\nA random info-hash is taken when none is given, and its \
                   peer is taken back with \"stopped\"."
 )]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are the switches of a command line"
+)]
 pub(super) struct Query {
-    /// Trackers, such as udp://tracker.example.org:6969/announce; http:// and https:// too
-    #[arg(value_name = "URL", conflicts_with = "batch")]
+    #[arg(
+        value_name = "URL",
+        conflicts_with = "batch",
+        help = "Trackers, such as udp://tracker.example.org:6969/announce; http:// and https:// too"
+    )]
     urls: Vec<String>,
     /// Ask all trackers in FILE: one URL a line with # comments, or a .torrent file; - is the standard
     /// input
@@ -242,10 +249,11 @@ impl Query {
             }
         };
         let mut all = Vec::new();
-        let mut attempt = 0;
+        let (mut attempt, mut always) = (0, true);
         let good = loop {
             attempt += 1;
             let (mut outcomes, good) = self.ask(&urls, &wish, attempt);
+            always &= good;
             if self.is_table()
                 && let Err(code) = self.print_attempt(&outcomes)
             {
@@ -259,11 +267,7 @@ impl Query {
                 attempt >= last.unwrap_or(1)
             };
             if enough {
-                break if self.repeat.is_some() && !self.until_success {
-                    all.iter().all(Outcome::is_good)
-                } else {
-                    good
-                };
+                break if self.until_success { good } else { always };
             }
             thread::sleep(self.delay);
         };

@@ -146,7 +146,7 @@ impl Checker {
             Err(mistake) => return vec![unasked(entry, &mistake)],
         };
         if entry.sort == Sort::Http && matches!(target.path.as_str(), "" | "/") {
-            target.path = "/announce".to_owned();
+            "/announce".clone_into(&mut target.path);
         }
         match target.resolve(self.manner.family, deadline) {
             Err(failure) => vec![unasked(entry, &failure.text)],
@@ -183,7 +183,7 @@ impl Checker {
                 let value = json!({ "url": entry.url, "result": result });
                 Verdict {
                     ok,
-                    value: json!({ "Health": wrapped(ok, value) }),
+                    value: json!({ "Health": wrapped(ok, &value) }),
                 }
             }
         }
@@ -243,7 +243,7 @@ impl Checker {
     }
 }
 
-fn wrapped(ok: bool, value: Value) -> Value {
+fn wrapped(ok: bool, value: &Value) -> Value {
     if ok {
         json!({ "Ok": value })
     } else {
@@ -273,7 +273,7 @@ fn verdict(sort: &str, key: &str, name: &str, steps: &[Step]) -> Verdict {
             Err(failure) => json!([name, { "Err": failure.text }]),
         })
         .collect();
-    let value = wrapped(ok, json!({ key: name, "results": results }));
+    let value = wrapped(ok, &json!({ key: name, "results": results }));
     Verdict {
         ok,
         value: json!({ sort: value }),

@@ -1,7 +1,7 @@
 //! Outcomes as CSV (RFC 4180): one row for each, and a second block for the peers when they are wanted.
 
 use crate::query::failure::printable;
-use crate::query::outcome::{Answer, Outcome, PeerForm, Question};
+use crate::query::outcome::{AnnounceAnswer, Answer, Outcome, PeerForm, Question};
 
 const ANNOUNCE: [&str; 18] = [
     "tracker",
@@ -108,9 +108,7 @@ fn announce(outcome: &Outcome) -> [String; 18] {
     };
     let [kind, failure] = failure(outcome);
     let v6 = |form| answer.map_or(0, |answer| answer.count(form));
-    let number = |value: fn(&crate::query::outcome::AnnounceAnswer) -> Option<i64>| {
-        cell(answer.and_then(value))
-    };
+    let number = |value: fn(&AnnounceAnswer) -> Option<i64>| cell(answer.and_then(value));
     [
         outcome.url.clone(),
         time(outcome),
@@ -167,26 +165,21 @@ fn scrape(text: &mut String, outcome: &Outcome) {
         failure,
     ];
     let mut row = |start: [String; 5]| line(text, &[&start[..], &end[..]].concat());
-    match &outcome.result {
-        Ok(Answer::Scrape(answer)) => {
-            for totals in &answer.rows {
-                row([
-                    totals.info_hash.clone(),
-                    cell(totals.complete),
-                    cell(totals.incomplete),
-                    cell(totals.downloaded),
-                    cell(totals.name.clone()),
-                ]);
-            }
+    if let Ok(Answer::Scrape(answer)) = &outcome.result {
+        for totals in &answer.rows {
+            row([
+                totals.info_hash.clone(),
+                cell(totals.complete),
+                cell(totals.incomplete),
+                cell(totals.downloaded),
+                cell(totals.name.clone()),
+            ]);
         }
+    } else {
         // A failure has a row too, so that nothing is missing.
-        _ => {
-            let none = || [const { String::new() }; 4];
-            let hashes = outcome.question.info_hashes();
-            let named = hashes.first().map(ToString::to_string);
-            let [a, b, c, d] = none();
-            row([cell(named), a, b, c, d]);
-        }
+        let [_, a, b, c, d] = [const { String::new() }; 5];
+        let hash = outcome.question.info_hashes().first();
+        row([cell(hash), a, b, c, d]);
     }
 }
 

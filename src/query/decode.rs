@@ -72,7 +72,7 @@ fn retry_in(value: &Value) -> Option<RetryIn> {
             .parse()
             .ok()
             .map(RetryIn::Minutes),
-        None => value.as_i64().map(RetryIn::Minutes),
+        None => whole(value).map(RetryIn::Minutes),
     }
 }
 
@@ -80,10 +80,18 @@ fn text(value: &Value) -> Option<String> {
     value.as_byte_str().map(|bytes| printable(bytes))
 }
 
+/// A whole number; the library tells those without a sign from those with one.
+fn whole(value: &Value) -> Option<i64> {
+    match value.as_u64() {
+        Some(number) => i64::try_from(number).ok(),
+        None => value.as_i64(),
+    }
+}
+
 /// The whole number at `key`. Something else there is worth a note.
 fn number(dictionary: &Value, key: &str, notes: &mut Vec<String>) -> Option<i64> {
     let value = dictionary.get(key)?;
-    let number = value.as_i64();
+    let number = whole(value);
     match number {
         None => notes.push(format!("\"{key}\" is no whole number")),
         Some(negative) if negative < 0 => notes.push(format!("\"{key}\" is negative")),
@@ -226,12 +234,11 @@ pub fn http_scrape(body: &[u8], asked: &[InfoHash]) -> Result<Decoded<ScrapeAnsw
             continue;
         }
         rows.push(ScrapeRow {
-            info_hash: match <[u8; InfoHash::LEN]>::try_from(key.as_slice()) {
-                Ok(hash) => InfoHash(hash).to_string(),
-                Err(_) => {
-                    notes.push("a key of \"files\" has not 20 bytes".to_owned());
-                    printable(key)
-                }
+            info_hash: if let Ok(hash) = <[u8; InfoHash::LEN]>::try_from(key.as_slice()) {
+                InfoHash(hash).to_string()
+            } else {
+                notes.push("a key of \"files\" has not 20 bytes".to_owned());
+                printable(key)
             },
             complete: number(totals, "complete", &mut notes),
             incomplete: number(totals, "incomplete", &mut notes),

@@ -1,6 +1,6 @@
 //! Why a question got no answer: one word for programs, one sentence for people.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -140,6 +140,7 @@ impl Deadline {
     }
 
     /// In `wait` from now, but not after this one.
+    #[must_use]
     pub fn within(self, wait: Duration) -> Self {
         self.min(Self::after(wait))
     }
@@ -157,7 +158,7 @@ pub fn printable(bytes: &[u8]) -> String {
             }
         }
         for byte in chunk.invalid() {
-            line.push_str(&format!("\\x{byte:02x}"));
+            let _ = write!(line, "\\x{byte:02x}");
         }
     }
     line

@@ -1,12 +1,14 @@
 //! Outcomes as JSON: `docs/query-json.md` describes every key. Nothing is left out when nothing came:
 //! what is not known is null.
 
-use serde::Serialize;
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value, json};
 
 use crate::query::failure::printable;
 use crate::query::outcome::{
-    AnnounceAnswer, Answer, Believed, Exchange, Outcome, Peer, PeerForm, RetryIn, ScrapeAnswer,
+    AnnounceAnswer, Answer, Believed, Exchange, Outcome, Peer, PeerForm, Question, RetryIn,
+    ScrapeAnswer, ScrapeRow,
 };
 use crate::query::run::Statistics;
 use crate::query::target::Target;
@@ -80,23 +82,19 @@ fn outcome(outcome: &Outcome, show: Show) -> Value {
         "stopped": outcome.farewell.as_ref().map(Result::is_ok),
         "proxy_header": outcome.proxy.as_ref().map(believed),
     }));
-    match &outcome.question {
-        crate::query::outcome::Question::Announce(_) => {
-            let none = AnnounceAnswer::default();
-            let (answer, came) = match &outcome.result {
-                Ok(Answer::Announce(answer)) => (answer, true),
-                _ => (&none, false),
-            };
-            object.extend(announce(outcome, answer, came, show));
-        }
-        _ => {
-            let none = ScrapeAnswer::default();
-            let (answer, came) = match &outcome.result {
-                Ok(Answer::Scrape(answer)) => (answer, true),
-                _ => (&none, false),
-            };
-            object.extend(scrape(outcome, answer, came));
-        }
+    let answer = outcome.result.as_ref().ok();
+    if let Question::Announce(_) = outcome.question {
+        let answer = answer.and_then(|answer| match answer {
+            Answer::Announce(answer) => Some(answer),
+            _ => None,
+        });
+        object.extend(announce(outcome, answer, show));
+    } else {
+        let answer = answer.and_then(|answer| match answer {
+            Answer::Scrape(answer) => Some(answer),
+            _ => None,
+        });
+        object.extend(scrape(outcome, answer));
     }
     if show.hex {
         let exchanges: Vec<Value> = outcome.exchanges.iter().map(exchange).collect();
@@ -123,39 +121,30 @@ fn believed(believed: &Believed) -> Value {
     json!({ "believed": believed.believed, "because": believed.because })
 }
 
-/// A number that is there only when an answer came.
-fn when<T: Serialize>(came: bool, value: T) -> Value {
-    if came { json!(value) } else { Value::Null }
-}
-
-fn announce(
-    outcome: &Outcome,
-    answer: &AnnounceAnswer,
-    came: bool,
-    show: Show,
-) -> Map<String, Value> {
-    let v6 = answer.count(PeerForm::V6) + answer.count(PeerForm::Mapped);
+fn announce(outcome: &Outcome, answer: Option<&AnnounceAnswer>, show: Show) -> Map<String, Value> {
+    let count = |form| answer.map(|answer| answer.count(form));
+    let v6 = count(PeerForm::V6).zip(count(PeerForm::Mapped));
     let mut all = object(json!({
-        "interval": answer.interval,
-        "min_interval": answer.min_interval,
-        "seeds": answer.complete,
-        "leechers": answer.incomplete,
-        "downloaded": answer.downloaded,
-        "ipv4_peers": when(came, answer.count(PeerForm::V4)),
-        "ipv4_bytes": when(came, answer.v4_bytes),
-        "ipv6_peers": when(came, v6),
-        "ipv6_bytes": when(came, answer.v6_bytes),
-        "ipv4_mapped_peers": when(came, answer.count(PeerForm::Mapped)),
-        "dict_peers": when(came, answer.count(PeerForm::Dictionary)),
+        "interval": answer.map(|answer| answer.interval),
+        "min_interval": answer.map(|answer| answer.min_interval),
+        "seeds": answer.map(|answer| answer.complete),
+        "leechers": answer.map(|answer| answer.incomplete),
+        "downloaded": answer.map(|answer| answer.downloaded),
+        "ipv4_peers": count(PeerForm::V4),
+        "ipv4_bytes": answer.map(|answer| answer.v4_bytes),
+        "ipv6_peers": v6.map(|(v6, mapped)| v6 + mapped),
+        "ipv6_bytes": answer.map(|answer| answer.v6_bytes),
+        "ipv4_mapped_peers": count(PeerForm::Mapped),
+        "dict_peers": count(PeerForm::Dictionary),
         "num_want_requested": outcome.question.num_want(),
-        "total_peers_returned": when(came, answer.peers.len()),
-        "warning_message": answer.warning,
-        "external_ip": answer.external_ip,
-        "tracker_id": answer.tracker_id,
+        "total_peers_returned": answer.map(|answer| answer.peers.len()),
+        "warning_message": answer.map(|answer| &answer.warning),
+        "external_ip": answer.map(|answer| answer.external_ip),
+        "tracker_id": answer.map(|answer| &answer.tracker_id),
     }));
     if show.peers {
-        let peers: Vec<Value> = answer.peers.iter().map(peer).collect();
-        all.insert("peer_list".to_owned(), when(came, peers));
+        let peers = answer.map(|answer| answer.peers.iter().map(peer).collect::<Vec<_>>());
+        all.insert("peer_list".to_owned(), json!(peers));
     }
     all
 }
@@ -170,9 +159,9 @@ fn peer(peer: &Peer) -> Value {
     })
 }
 
-fn scrape(outcome: &Outcome, answer: &ScrapeAnswer, came: bool) -> Map<String, Value> {
+fn scrape(outcome: &Outcome, answer: Option<&ScrapeAnswer>) -> Map<String, Value> {
     let url = outcome.target.as_ref().map(Target::scrape);
-    let rows = answer.rows.iter().map(|row| {
+    let row = |row: &ScrapeRow| {
         json!({
             "info_hash": row.info_hash,
             "complete": row.complete,
@@ -181,17 +170,22 @@ fn scrape(outcome: &Outcome, answer: &ScrapeAnswer, came: bool) -> Map<String, V
             "downloaders": row.downloaders,
             "name": row.name,
         })
-    });
+    };
     object(json!({
         "scrape_url": url.and_then(Result::ok).map(|url| url.to_string()),
-        "min_request_interval": answer.min_request_interval,
-        "torrent_count": when(came, answer.rows.len()),
-        "torrents": when(came, rows.collect::<Vec<_>>()),
+        "min_request_interval": answer.map(|answer| answer.min_request_interval),
+        "torrent_count": answer.map(|answer| answer.rows.len()),
+        "torrents": answer.map(|answer| answer.rows.iter().map(row).collect::<Vec<_>>()),
     }))
 }
 
 fn exchange(exchange: &Exchange) -> Value {
-    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+    let hex = |bytes: &[u8]| {
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    };
     json!({
         "what": exchange.what,
         "with": exchange.with,

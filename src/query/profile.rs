@@ -427,8 +427,13 @@ impl Profile {
             .head
             .replace("HOST", host)
             .replace("AGENT", &self.user_agent);
-        let more: String = more.iter().map(|field| format!("{field}\r\n")).collect();
-        format!("GET {path_and_query} HTTP/1.1\r\n{head}{more}\r\n").into_bytes()
+        let mut request = format!("GET {path_and_query} HTTP/1.1\r\n{head}");
+        for field in more {
+            request.push_str(field);
+            request.push_str("\r\n");
+        }
+        request.push_str("\r\n");
+        request.into_bytes()
     }
 }
 

@@ -202,8 +202,11 @@ fn peers(text: &mut String, answer: &AnnounceAnswer) {
         };
         let id = peer.peer_id.as_deref().map(printable);
         let more = [peer.name.clone(), id].into_iter().flatten();
-        let more: String = more.map(|more| format!("  {more}")).collect();
-        let _ = writeln!(text, "    {address:<28} {:<11}{more}", peer.form.name());
+        let more: Vec<String> = more.collect();
+        let (form, more) = (peer.form.name(), more.join("  "));
+        let line = format!("    {address:<28} {form:<11}  {more}");
+        text.push_str(line.trim_end());
+        text.push('\n');
     }
 }
 
@@ -276,11 +279,8 @@ pub fn lines(outcomes: &[Outcome], style: Style) -> String {
         };
         let address = or_dash(outcome.address);
         let why = match &outcome.result {
-            Ok(_) => outcome
-                .notes
-                .iter()
-                .map(|note| format!("; {note}"))
-                .collect(),
+            Ok(_) if outcome.notes.is_empty() => String::new(),
+            Ok(_) => format!("; {}", outcome.notes.join("; ")),
             Err(failure) => format!(": {failure}"),
         };
         let _ = writeln!(

@@ -129,10 +129,9 @@ impl Target {
     pub fn path_and_query_with(&self, more: &str) -> String {
         let start = self.path_and_query();
         match &self.query {
+            _ if more.is_empty() => start,
             Some(query) if query.is_empty() || query.ends_with('&') => format!("{start}{more}"),
-            Some(_) if more.is_empty() => start,
             Some(_) => format!("{start}&{more}"),
-            None if more.is_empty() => start,
             None => format!("{start}?{more}"),
         }
     }

@@ -1,5 +1,10 @@
 //! One run of the program, from its arguments to what it leaves behind.
 
+#![allow(
+    dead_code,
+    reason = "each test program uses its own part of this module"
+)]
+
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};

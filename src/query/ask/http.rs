@@ -53,10 +53,8 @@ impl<'a> Tracker<'a> {
             Question::Scrape(hashes) => (self.target.scrape()?, profile.scrape_query(hashes)),
             Question::FullScrape => (self.target.scrape()?, String::new()),
         };
-        target.query = match target.path_and_query_with(&query).split_once('?') {
-            Some((_, query)) => Some(query.to_owned()),
-            None => None,
-        };
+        let whole = target.path_and_query_with(&query);
+        target.query = whole.split_once('?').map(|(_, query)| query.to_owned());
         let response = self.fetch(target, purpose(question), deadline)?;
         answered(question, &response)
     }

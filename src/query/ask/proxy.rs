@@ -1,11 +1,11 @@
 //! Whether a tracker believes a header that names another client. One behind a proxy must, one that
 //! anybody can reach must not: else everybody can put strangers into swarms.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{FAREWELL, Manner, ask, stopped};
 use crate::query::failure::Deadline;
-use crate::query::outcome::{Answer, Believed, Outcome, Question};
+use crate::query::outcome::{Answer, Believed, Outcome, Peer, Question};
 use crate::query::target::{Scheme, Target};
 use crate::wire::NumWant;
 use crate::wire::udp::ask::Announce;
@@ -24,7 +24,8 @@ pub fn claimed(field: &str) -> Vec<IpAddr> {
 }
 
 /// Announces with the field and says whether it was believed: by `external ip`, or else by the peers that
-/// a second announce without the field is given. Both peers leave afterwards, unless they are to stay.
+/// a second announce is given. It names a neighbour of the first address, since trackers behind a proxy
+/// take none without the field. Both peers leave afterwards, unless they are to stay.
 pub fn ask_with_claim(
     target: &Target,
     address: SocketAddr,
@@ -33,9 +34,9 @@ pub fn ask_with_claim(
     manner: &Manner,
     deadline: Deadline,
 ) -> Outcome {
-    let mut plain = manner.clone();
-    plain.farewell = false;
-    let mut claiming = plain.clone();
+    let mut second_manner = manner.clone();
+    second_manner.farewell = false;
+    let mut claiming = second_manner.clone();
     claiming.fields.push(field.to_owned());
     let first = Question::Announce(*announce);
     let mut outcome = ask(target, address, &first, &claiming, deadline);
@@ -51,26 +52,23 @@ pub fn ask_with_claim(
     };
     let claimed = claimed(field);
     let mut others = Vec::new();
-    if outcome.proxy.is_none() {
-        outcome.proxy = Some(match answer.external_ip {
-            Some(ip) => Believed {
+    if let Some(ip) = answer.external_ip {
+        outcome.proxy = outcome.proxy.or_else(|| {
+            Some(Believed {
                 believed: Some(claimed.contains(&ip.to_canonical())),
                 because: format!("the tracker calls the client {ip}"),
-            },
-            None => {
-                let second = witness(announce, manner);
-                let seen = ask(
-                    target,
-                    address,
-                    &Question::Announce(second),
-                    &plain,
-                    deadline,
-                );
-                others.push((second, plain));
-                seen_peers(&seen, &claimed, announce.port)
-                    .unwrap_or_else(|| unknown("the tracker names neither the client nor its peer"))
-            }
+            })
         });
+    } else if outcome.proxy.is_none() {
+        let second = witness(announce, manner);
+        let question = Question::Announce(second);
+        second_manner.fields.push(neighbour(field, &claimed));
+        let seen = ask(target, address, &question, &second_manner, deadline);
+        others.push((second, second_manner));
+        let believed = seen_peers(&seen, &claimed, announce.port);
+        outcome.exchanges.extend(seen.exchanges);
+        let silent = || unknown("the tracker names neither the client nor its peer");
+        outcome.proxy = Some(believed.unwrap_or_else(silent));
     }
     if manner.farewell {
         others.push((*announce, claiming));
@@ -82,6 +80,18 @@ pub fn ask_with_claim(
         }
     }
     outcome
+}
+
+/// The same field with the address beside the first of those that it names.
+fn neighbour(field: &str, claimed: &[IpAddr]) -> String {
+    let Some(ip) = claimed.first() else {
+        return field.to_owned();
+    };
+    let beside: IpAddr = match ip {
+        IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() ^ 1).into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() ^ 1).into(),
+    };
+    field.replace(&ip.to_string(), &beside.to_string())
 }
 
 /// Another peer, which asks for whoever is there.
@@ -105,8 +115,8 @@ fn seen_peers(outcome: &Outcome, claimed: &[IpAddr], port: u16) -> Option<Believ
     let Ok(Answer::Announce(answer)) = &outcome.result else {
         return None;
     };
-    let mut peers = answer.peers.iter().filter(|peer| peer.port == port);
-    let peers: Vec<IpAddr> = peers.by_ref().filter_map(|peer| peer.ip()).collect();
+    let peers = answer.peers.iter().filter(|peer| peer.port == port);
+    let peers: Vec<IpAddr> = peers.filter_map(Peer::ip).collect();
     let is_claimed = peers.iter().find(|ip| claimed.contains(ip));
     let shown = is_claimed.or(peers.first())?;
     Some(Believed {
@@ -133,5 +143,16 @@ mod tests {
         );
         assert_eq!(ips("Forwarded: for=1.2.3.4:5;proto=http"), ["1.2.3.4"]);
         assert_eq!(ips("X-Real-IP: nobody"), [""; 0]);
+    }
+
+    #[test]
+    fn the_second_announce_names_a_neighbour() {
+        let beside = |field: &str| neighbour(field, &claimed(field));
+        assert_eq!(beside("X-Real-IP: 1.2.3.4"), "X-Real-IP: 1.2.3.5");
+        assert_eq!(
+            beside("Forwarded: for=\"[::1]\""),
+            "Forwarded: for=\"[::]\""
+        );
+        assert_eq!(beside("X-Real-IP: nobody"), "X-Real-IP: nobody");
     }
 }

@@ -180,19 +180,19 @@ impl<'a> Tracker<'a> {
                     received: datagram.bytes.clone(),
                 });
                 let head = decode::udp_head(&datagram.bytes, expected, transaction.0);
-                if datagram.from != self.address {
+                if datagram.from == self.address {
+                    match head {
+                        Ok(()) => return Ok(datagram.bytes),
+                        Err(refusal) if refusal.kind == Kind::FailureReason => return Err(refusal),
+                        Err(failure) => odd = Some(failure),
+                    }
+                } else {
                     let text = format!(
                         "a reply to the {what} came from {}, not from the address that was asked; \
                          clients drop it",
                         datagram.from
                     );
                     odd = Some(Failure::new(Kind::OtherAddress, text));
-                } else {
-                    match head {
-                        Ok(()) => return Ok(datagram.bytes),
-                        Err(refusal) if refusal.kind == Kind::FailureReason => return Err(refusal),
-                        Err(failure) => odd = Some(failure),
-                    }
                 }
             }
         });
