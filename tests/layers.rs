@@ -37,6 +37,21 @@ fn swarms_and_wire_know_nothing_of_sockets_shards_or_control() {
 }
 
 #[test]
+fn queries_know_the_wire_and_nothing_else_of_the_tracker() {
+    let (own, shared) = (["crate::query", "crate::wire"], "crate::limits");
+    for path in sources("src/query") {
+        for line in fs::read_to_string(&path).unwrap().lines() {
+            let known = own.iter().any(|own| line.contains(own)) || line.contains(shared);
+            assert!(
+                !line.contains("crate::") || known,
+                "{}: {line}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
 fn only_the_clock_asks_for_the_time() {
     // Control waits with deadlines and queries measure how long trackers take; both are on nobody's
     // way. Nor are tests.

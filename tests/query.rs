@@ -6,6 +6,7 @@ mod program;
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -462,7 +463,9 @@ struct Opentracker {
 impl Opentracker {
     /// Nothing where it is not installed.
     fn start() -> Option<Self> {
+        // Started as root it becomes nobody, who must be able to read its folder.
         let folder = TempDir::new().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(folder.path().join("hashes"), format!("{HASH}\n")).unwrap();
         // The port is free a moment before; UDP and TCP ask for the same number.
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -472,7 +475,7 @@ impl Opentracker {
         let started = Command::new("opentracker")
             .args(["-i", "127.0.0.1", "-p", &number, "-P", &number, "-d"])
             .arg(folder.path())
-            .args(["-u", "root", "-w", "hashes"])
+            .args(["-u", "nobody", "-w", "hashes"])
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
