@@ -255,7 +255,7 @@ impl Query {
             let (mut outcomes, good) = self.ask(&urls, &wish, attempt);
             always &= good;
             if self.is_table()
-                && let Err(code) = self.print_attempt(&outcomes)
+                && let Err(code) = self.print_attempt(&outcomes, attempt)
             {
                 return code;
             }
@@ -405,8 +405,8 @@ impl Query {
         !self.json && !self.csv && !self.quiet
     }
 
-    /// Prints paragraphs for a few trackers, lines for a list. The error ends the program.
-    fn print_attempt(&self, outcomes: &[Outcome]) -> Result<(), ExitCode> {
+    /// Prints paragraphs for a few trackers, lines for a list or many times. The error ends the program.
+    fn print_attempt(&self, outcomes: &[Outcome], attempt: u32) -> Result<(), ExitCode> {
         let no_color = self.no_color || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
         let style = Style {
             colour: !no_color && io::stdout().is_terminal(),
@@ -414,8 +414,9 @@ impl Query {
             hex: self.hex,
         };
         let mut text = String::new();
-        if self.batch.is_some() {
-            text = table::lines(outcomes, style);
+        let repeats = self.repeat.is_some() || self.until_success;
+        if self.batch.is_some() || repeats {
+            text = table::lines(outcomes, attempt == 1, style);
         } else {
             for outcome in outcomes {
                 let _ = writeln!(text, "{}", table::details(outcome, style));

@@ -422,12 +422,17 @@ impl Profile {
 
     /// A request, from its first line to the empty one. `more` are header fields without line ends.
     pub fn request(&self, path_and_query: &str, host: &str, more: &[String]) -> Vec<u8> {
-        let head = self
-            .client
-            .head
-            .replace("HOST", host)
-            .replace("AGENT", &self.user_agent);
-        let mut request = format!("GET {path_and_query} HTTP/1.1\r\n{head}");
+        let mut request = format!("GET {path_and_query} HTTP/1.1\r\n");
+        for field in self.client.head.split_inclusive("\r\n") {
+            // Filled in line by line, so that nothing is looked for in what comes from outside.
+            match field {
+                "Host: HOST\r\n" => request.extend(["Host: ", host, "\r\n"]),
+                "User-Agent: AGENT\r\n" => {
+                    request.extend(["User-Agent: ", &self.user_agent, "\r\n"]);
+                }
+                _ => request.push_str(field),
+            }
+        }
         for field in more {
             request.push_str(field);
             request.push_str("\r\n");

@@ -88,7 +88,7 @@ pub fn details(outcome: &Outcome, style: Style) -> String {
         Some(Err(failure)) => line("stopped", &style.paint(YELLOW, &format!("no: {failure}"))),
     }
     match &outcome.result {
-        Ok(Answer::Announce(answer)) if style.peers => peers(&mut text, answer),
+        Ok(Answer::Announce(answer)) if style.peers => peer_list(&mut text, answer),
         Ok(Answer::Scrape(answer)) => scrape_rows(&mut text, answer),
         _ => {}
     }
@@ -193,7 +193,7 @@ fn announce(
     }
 }
 
-fn peers(text: &mut String, answer: &AnnounceAnswer) {
+fn peer_list(text: &mut String, answer: &AnnounceAnswer) {
     for peer in &answer.peers {
         let address = if peer.host.contains(':') {
             format!("[{}]:{}", peer.host, peer.port)
@@ -256,8 +256,8 @@ fn proxy(believed: &Believed) -> String {
     format!("{verdict}: {}", believed.because)
 }
 
-/// A line for each outcome below a headline.
-pub fn lines(outcomes: &[Outcome], style: Style) -> String {
+/// A line for each outcome, below a headline if there is to be one.
+pub fn lines(outcomes: &[Outcome], with_headline: bool, style: Style) -> String {
     let width = |len: fn(&Outcome) -> usize, least: usize| {
         outcomes.iter().map(len).max().unwrap_or(0).max(least)
     };
@@ -267,8 +267,11 @@ pub fn lines(outcomes: &[Outcome], style: Style) -> String {
         "{:<result$}  {:>8}  {:>7}  {:>8}  {:>5}  {:>8}  {:<url$}  ADDRESS",
         "RESULT", "TIME", "SEEDERS", "LEECHERS", "PEERS", "INTERVAL", "TRACKER"
     );
-    let mut text = style.paint(BOLD, &head);
-    text.push('\n');
+    let mut text = String::new();
+    if with_headline {
+        text = style.paint(BOLD, &head);
+        text.push('\n');
+    }
     for outcome in outcomes {
         let [seeders, leechers, peers, interval] = columns(outcome);
         let code = if outcome.is_good() { GREEN } else { RED };
@@ -278,22 +281,42 @@ pub fn lines(outcomes: &[Outcome], style: Style) -> String {
             None => "-".to_owned(),
         };
         let address = or_dash(outcome.address);
-        let why = match &outcome.result {
-            Ok(_) if outcome.notes.is_empty() => String::new(),
-            Ok(_) => format!("; {}", outcome.notes.join("; ")),
-            Err(failure) => format!(": {failure}"),
-        };
+        let why = why(outcome);
         let _ = writeln!(
             text,
             "{verdict}  {took:>8}  {seeders:>7}  {leechers:>8}  {peers:>5}  {interval:>8}  {:<url$}  \
              {address}{why}",
             outcome.url
         );
+        match &outcome.result {
+            Ok(Answer::Announce(answer)) if style.peers => peer_list(&mut text, answer),
+            // The line has their sums.
+            Ok(Answer::Scrape(answer)) if answer.rows.len() > 1 => scrape_rows(&mut text, answer),
+            _ => {}
+        }
         if style.hex {
             text.push_str(&hex::text(&outcome.exchanges));
         }
     }
     text
+}
+
+/// What is said at the end of a line: why it failed, or what is odd.
+fn why(outcome: &Outcome) -> String {
+    let mut remarks = outcome.notes.clone();
+    if let Some(believed) = &outcome.proxy {
+        remarks.push(format!("header {}", proxy(believed)));
+    }
+    if let Some(Err(failure)) = &outcome.farewell {
+        remarks.push(format!("not stopped: {failure}"));
+    }
+    if let Err(failure) = &outcome.result {
+        remarks.insert(0, failure.to_string());
+    }
+    if remarks.is_empty() {
+        return String::new();
+    }
+    format!(": {}", remarks.join("; "))
 }
 
 fn result(outcome: &Outcome) -> &'static str {
@@ -339,4 +362,27 @@ pub fn summary(statistics: &Statistics) -> String {
         )
     });
     format!("{asked} asked, {good} good, {failed} failed{times}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::failure::{Failure, Kind};
+
+    #[test]
+    fn a_line_says_what_is_odd_and_colours_are_for_terminals_only() {
+        let mut outcome = Outcome::new("udp://t:1", Question::FullScrape);
+        outcome.result = Err(Failure::new(Kind::Refused, "nobody"));
+        outcome.notes.push("odd".to_owned());
+        let text = lines(&[outcome.clone()], true, Style::default());
+        let (head, line) = text.split_once('\n').expect("two lines");
+        assert!(head.starts_with("RESULT   ") && head.ends_with("  ADDRESS"));
+        assert!(line.starts_with("refused  ") && line.ends_with("udp://t:1  -: nobody; odd\n"));
+        let colour = Style {
+            colour: true,
+            ..Style::default()
+        };
+        let line = lines(&[outcome], false, colour);
+        assert!(line.starts_with("\x1b[31mrefused\x1b[0m"), "{line}");
+    }
 }

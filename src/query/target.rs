@@ -8,6 +8,9 @@ use std::thread;
 
 use crate::query::failure::{Deadline, Failure, Kind};
 
+/// Most addresses of one name that are asked; a tracker has a handful.
+const ADDRESSES_MAX: usize = 32;
+
 /// How a tracker is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Scheme {
@@ -76,7 +79,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// The addresses of the host, each once, in the resolver's order.
+    /// The addresses of the host, each once, in the resolver's order; at least one, and at most 32.
     pub fn resolve(&self, family: Family, deadline: Deadline) -> Result<Vec<SocketAddr>, Failure> {
         let found = match self.host.parse::<IpAddr>() {
             Ok(ip) => vec![SocketAddr::new(ip, self.port)],
@@ -97,6 +100,7 @@ impl Target {
             let text = format!("{} has no {family}address", self.host);
             return Err(Failure::new(Kind::Unresolved, text));
         }
+        addresses.truncate(ADDRESSES_MAX);
         Ok(addresses)
     }
 
