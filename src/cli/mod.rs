@@ -1,6 +1,7 @@
 //! The command line: what was asked for, the configuration for it, and the exit code. 0 is good, 1
 //! means that what was asked for failed, 2 that it was asked for wrongly.
 
+mod check;
 mod logging;
 mod query;
 
@@ -43,7 +44,7 @@ enum Command {
     /// Ask trackers, this one or any other, and show what they answer
     Query(Box<query::Query>),
     /// Check a list of trackers and pages, as Torrust's checker does
-    Check(query::Check),
+    Check(check::Check),
 }
 
 #[derive(Subcommand, Debug)]
