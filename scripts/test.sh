@@ -7,7 +7,7 @@ if [ "${1:-}" = --help ]; then
 usage: scripts/test.sh [OPTION...]
 
 Runs every test of Shoal as `cargo test --workspace --locked OPTION...`. On a Debian host that has
-Rust it first installs, with apt-get, whichever it lacks of: a C linker, iproute2, the BitTorrent
+Rust it first installs, with apt-get, whichever it lacks of: a C linker, git, iproute2, the BitTorrent
 clients that meet through the tracker in tests/real_clients.rs (aria2, Transmission, libtorrent for
 Debian's Python), and what stands around HTTP in tests/http*.rs (curl, openssl, nginx with its stream
 module).
@@ -21,6 +21,7 @@ fi
 . "$root/scripts/lib/need.sh"
 need_rust
 need "gcc libc6-dev" links_programs
+need git command -v git # a library calls it while it is built
 need iproute2 command -v ip
 need aria2 command -v aria2c
 need transmission-daemon command -v transmission-daemon
