@@ -9,8 +9,8 @@ usage: scripts/test.sh [OPTION...]
 Runs every test of Shoal as `cargo test --workspace --locked OPTION...`. On a Debian host that has
 Rust it first installs, with apt-get, whichever it lacks of: a C linker, git, iproute2, the BitTorrent
 clients that meet through the tracker in tests/real_clients.rs (aria2, Transmission, libtorrent for
-Debian's Python), and what stands around HTTP in tests/http*.rs (curl, openssl, nginx with its stream
-module).
+Debian's Python), what stands around HTTP in tests/http*.rs (curl, openssl, nginx with its stream
+module), and the tracker that tests/conformance.rs tells apart (opentracker).
 
 Builds and tests use two cores, unless CARGO_BUILD_JOBS and RUST_TEST_THREADS say otherwise.
 HELP
@@ -26,6 +26,7 @@ need iproute2 command -v ip
 need aria2 command -v aria2c
 need transmission-daemon command -v transmission-daemon
 need transmission-cli command -v transmission-cli
+need opentracker command -v opentracker
 need "python3 python3-libtorrent" /usr/bin/python3 -c 'import libtorrent'
 need curl command -v curl
 need openssl command -v openssl

@@ -2,6 +2,7 @@
 //! means that what was asked for failed, 2 that it was asked for wrongly.
 
 mod check;
+mod conformance;
 mod logging;
 mod query;
 

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, ValueEnum};
 
-use super::say;
+use super::conformance::{self, Conformance};
+use super::{fail, say};
 use crate::query::ask::Manner;
 use crate::query::failure::Deadline;
 use crate::query::hash::{self, Torrent};
@@ -108,6 +109,8 @@ pub(super) struct Query {
     /// Send this header and say whether the tracker believes it, such as 'X-Forwarded-For: 1.2.3.4'
     #[arg(long, value_name = "FIELD", value_parser = field, conflicts_with_all = ["scrape", "full_scrape"])]
     proxy_header: Option<String>,
+    #[command(flatten)]
+    conformance: Conformance,
     #[command(flatten)]
     connection: Connection,
     /// Ask so many times, and sum up
@@ -238,6 +241,9 @@ fn field(text: &str) -> Result<String, String> {
 impl Query {
     /// Asks, prints, and gives the exit code.
     pub(super) fn run(&self) -> ExitCode {
+        if self.conformance.is_wanted() {
+            return self.run_conformance();
+        }
         let (urls, wish) = match self.urls().and_then(|(urls, hashes)| {
             let wish = self.wish(hashes)?;
             Ok((urls, wish))
@@ -288,6 +294,35 @@ impl Query {
             return ExitCode::FAILURE;
         }
         said
+    }
+
+    fn run_conformance(&self) -> ExitCode {
+        let show = conformance::Show {
+            output: match (self.json, self.quiet) {
+                (true, _) => conformance::Output::Json,
+                (_, true) => conformance::Output::Quiet,
+                _ => conformance::Output::Table,
+            },
+            hex: self.hex,
+            colour: self.style().colour,
+        };
+        let asked = self.urls().and_then(|(urls, mut hashes)| {
+            for text in &self.hash {
+                hashes = hash::read(text)?;
+            }
+            let manner = self.connection.manner();
+            self.conformance.run(
+                &urls,
+                hashes.first().copied(),
+                &manner,
+                self.connection.timeout,
+                show,
+            )
+        });
+        asked.unwrap_or_else(|sentence| {
+            fail(&sentence);
+            ExitCode::from(2)
+        })
     }
 
     /// The trackers, and the torrents if the list of trackers names some.
@@ -401,18 +436,22 @@ impl Query {
         (outcomes, good)
     }
 
+    fn style(&self) -> Style {
+        let no_color = self.no_color || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        Style {
+            colour: !no_color && io::stdout().is_terminal(),
+            peers: self.show_peers,
+            hex: self.hex,
+        }
+    }
+
     fn is_table(&self) -> bool {
         !self.json && !self.csv && !self.quiet
     }
 
     /// Prints paragraphs for a few trackers, lines for a list or many times. The error ends the program.
     fn print_attempt(&self, outcomes: &[Outcome], attempt: u32) -> Result<(), ExitCode> {
-        let no_color = self.no_color || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-        let style = Style {
-            colour: !no_color && io::stdout().is_terminal(),
-            peers: self.show_peers,
-            hex: self.hex,
-        };
+        let style = self.style();
         let mut text = String::new();
         let repeats = self.repeat.is_some() || self.until_success;
         if self.batch.is_some() || repeats {

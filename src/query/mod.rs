@@ -25,6 +25,7 @@
 pub mod ask;
 pub mod bencode;
 pub mod check;
+pub mod conformance;
 pub mod csv;
 pub mod decode;
 pub mod failure;
