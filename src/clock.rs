@@ -14,6 +14,22 @@ pub struct Clock {
     shift_s: Arc<AtomicU32>,
 }
 
+/// How long something takes. Tests cannot advance it.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Measures from now on.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// What has passed since.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// One reading of the clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Now {

@@ -127,8 +127,8 @@ fn mistakes_of_file_environment_and_command_line_are_told_together() {
 
 #[test]
 fn keys_that_are_only_planned_are_unknown() {
-    let sentence = &mistakes_in("[store]\nkeep_peers = true\n")[0];
-    assert!(sentence.starts_with("2: [store] keep_peers is not a known key"));
+    let sentence = &mistakes_in("[swarm]\nsimilarity_threshold = 1.0\n")[0];
+    assert!(sentence.starts_with("2: [swarm] similarity_threshold is not a known key"));
     assert!(mistakes_in("[control]\n")[0].starts_with("1: [control] is not a known section"));
 }
 
@@ -422,6 +422,29 @@ fn what_goes_out_as_it_stands_is_given_by_the_environment_too() {
     ] {
         assert!(has_line(&page, line), "{line}\n{page}");
     }
+}
+
+#[test]
+fn what_survives_a_restart_is_given_by_the_environment_too() {
+    let page = accepted(
+        shoal(&["config", "print", "--set=store.on_damage=refuse"])
+            .env("SHOAL_STORE__SNAPSHOT_INTERVAL", "0")
+            .env("SHOAL_STORE__KEEP_PEERS", "false"),
+    );
+    for line in [
+        "snapshot_interval = 0",
+        "keep_peers = false",
+        r#"on_damage = "refuse""#,
+    ] {
+        assert!(has_line(&page, line), "{line}\n{page}");
+    }
+    assert_eq!(
+        mistakes_in("[store]\non_damage = \"ignore\"\nsnapshot_interval = 86401\n"),
+        [
+            "2: [store] on_damage must be \"set_aside\" or \"refuse\", not \"ignore\"",
+            "3: [store] snapshot_interval must be a whole number from 0 to 86400, not 86401",
+        ]
+    );
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::gate::access::Access;
 use crate::http::tls::{Reload, Tls};
 use crate::http::{self, Door, Engine, FullScrapeRules, FullScrapes, Parts};
 use crate::net::tcp::{self, SocketFile, TcpListener};
-use crate::shard::{self, Counter};
+use crate::shard::{self, Collector, Counter};
 use crate::wire::http::forwarded::ForwardedHeader;
 
 /// Open files of a thread beside its sockets: rings and what wakes it.
@@ -61,6 +61,7 @@ pub(super) struct Given<'a> {
     pub(super) rules: &'a shard::Rules,
     pub(super) access: &'a Arc<ArcSwap<Access>>,
     pub(super) cpus: &'a [usize],
+    pub(super) collector: &'a Collector,
     pub(super) clock: &'a Clock,
     pub(super) events: &'a Sender<Event>,
 }
@@ -171,16 +172,17 @@ impl Http {
             cpus,
             clock,
             events,
+            ..
         } = *given;
-        let Some(first) = counters.first() else {
+        if counters.is_empty() {
             return Ok(());
-        };
+        }
         if config.scrape.full {
             let rules = FullScrapeRules {
                 downloaders: config.scrape.downloaders,
                 min_request_interval_s: config.scrape.min_request_interval,
             };
-            let started = FullScrapes::start(rules, first.clone(), clock.clone());
+            let started = FullScrapes::start(rules, given.collector.clone(), clock.clone());
             let why = |error| format!("cannot start the thread of full scrapes: {error}");
             self.full_scrapes = Some(started.map_err(why)?);
         }

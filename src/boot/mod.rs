@@ -5,6 +5,7 @@ mod cores;
 mod http;
 mod listeners;
 mod rules;
+mod store;
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use crate::net::steering::Steering;
 use crate::net::{Doorbell, Engine, port_owner};
 use crate::privileges;
 use crate::shard::{Core, Mesh, Rules, Shard};
+use crate::store::{Keeper, StoreTotals};
 use crate::swarm::{self, Swarms};
 
 /// Runs a tracker until a signal ends it. Every failure has been logged when this returns. `reload` loads
@@ -56,8 +58,9 @@ pub struct Tracker {
     counters: Vec<Arc<ThreadCounters>>,
     doorbells: Vec<Arc<Doorbell>>,
     stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<JoinHandle<Option<Swarms>>>,
     http: http::Http,
+    keeper: Option<Keeper>,
     clock: Clock,
     steering: Steering,
     config: Config,
@@ -90,6 +93,7 @@ impl Tracker {
             http.check_certificates(clock.now().unix_s);
         }
 
+        let shelf = store::Shelf::open(config, clock)?;
         let doorbells: Vec<Arc<Doorbell>> = (0..cores)
             .map(|_| Doorbell::new().map(Arc::new))
             .collect::<io::Result<_>>()
@@ -107,6 +111,7 @@ impl Tracker {
             stop: Arc::default(),
             threads: Vec::with_capacity(cores),
             http,
+            keeper: None,
             clock: clock.clone(),
             steering,
             config: config.clone(),
@@ -115,17 +120,38 @@ impl Tracker {
         };
         let rules = rules::rules(config, &tracker.listeners, steering)?;
         let (meshes, counters) = Mesh::between(&tracker.doorbells, http_threads);
-        tracker.start_cores(config, &cpus, bound, meshes, &rules, events)?;
+        // One core at least owns torrents.
+        let collector = meshes[0].collector();
+        let share_of = |core| {
+            shelf
+                .as_ref()
+                .map(|shelf| shelf.share(core, steering, clock))
+        };
+        let places = meshes.into_iter().map(|mesh| {
+            let kept = share_of(mesh.me());
+            (mesh, kept)
+        });
+        let got = tracker.start_cores(config, &cpus, bound, places.collect(), &rules, events)?;
         tracker.report_start(config, &cpus);
+        let store = match shelf {
+            Some(shelf) => shelf.close(got, clock)?,
+            None => None,
+        };
         let given = http::Given {
             config,
             rules: &rules,
             access: &tracker.access,
             cpus: &cpus,
+            collector: &collector,
             clock,
             events,
         };
         tracker.http.start(http_bound, counters, &given)?;
+        // Last, as whoever fails before must not write what it has instead of what was.
+        if let Some(store) = store {
+            let keeper = store::keep(store, collector, &tracker.counters, clock)?;
+            tracker.keeper = Some(keeper);
+        }
         Ok(tracker)
     }
 
@@ -134,20 +160,19 @@ impl Tracker {
         config: &Config,
         cpus: &[usize],
         bound: Vec<Listener>,
-        meshes: Vec<Mesh>,
+        places: Vec<(Mesh, Option<store::Share>)>,
         rules: &Rules,
         events: &Sender<Event>,
-    ) -> Result<(), String> {
+    ) -> Result<Vec<store::Got>, String> {
         let mut sockets: Vec<_> = bound.into_iter().map(|l| l.sockets.into_iter()).collect();
-        let (ready, readiness) = bounded::<Result<Engine, String>>(cpus.len());
+        let (ready, readiness) = bounded::<Result<(Engine, store::Got), String>>(cpus.len());
         let fell_back = Arc::new(AtomicBool::new(false));
-        for (core, mesh) in meshes.into_iter().enumerate() {
+        for (core, (mesh, kept)) in places.into_iter().enumerate() {
             let of_core = sockets.iter_mut().filter_map(Iterator::next).collect();
-            let swarms = Swarms::new(rules::swarm_settings(config, cpus.len())?);
+            let mut swarms = Swarms::new(rules::swarm_settings(config, cpus.len())?);
             let random = fastrand::Rng::with_seed(rules::secret()?);
             let counters = Arc::clone(&self.counters[core]);
-            let access = Arc::clone(&self.access);
-            let shard = Shard::new(rules.clone(), access, swarms, mesh, counters, random);
+            let (access, rules) = (Arc::clone(&self.access), rules.clone());
             let (backend, fell_back) = (config.workers.backend, Arc::clone(&fell_back));
             let (clock, ready) = (self.clock.clone(), ready.clone());
             let (stop, doorbell) = (Arc::clone(&self.stop), Arc::clone(&self.doorbells[core]));
@@ -159,14 +184,18 @@ impl Tracker {
                 match cores::open_net(backend, of_core, doorbell, &fell_back) {
                     Err(why) => {
                         let _ = ready.send(Err(format!("core {core} cannot start: {why}")));
+                        None
                     }
                     Ok(net) => {
-                        let _ = ready.send(Ok(net.engine()));
+                        let got = kept.map(|kept| kept.restore(&mut swarms));
+                        let shard = Shard::new(rules, access, swarms, mesh, counters, random);
+                        let _ = ready.send(Ok((net.engine(), got.unwrap_or_default())));
                         drop(ready);
-                        let ended = Core::new(net, shard, clock).run(&stop);
+                        let (swarms, ended) = Core::new(net, shard, clock).run(&stop);
                         // Nobody listens once the tracker is being dropped.
                         let _ =
                             events.send(Event::CoreEnded(core, ended.map_err(|e| e.to_string())));
+                        Some(swarms)
                     }
                 }
             };
@@ -178,11 +207,14 @@ impl Tracker {
         }
         // Dropping `self` on an error stops the cores that did start.
         drop(ready);
+        let mut all_got = Vec::with_capacity(cpus.len());
         for _ in cpus {
             let unready = |_| Err("a core ended while it started".to_owned());
-            self.engines.push(readiness.recv().unwrap_or_else(unready)?);
+            let (engine, got) = readiness.recv().unwrap_or_else(unready)?;
+            self.engines.push(engine);
+            all_got.push(got);
         }
-        Ok(())
+        Ok(all_got)
     }
 
     fn report_start(&self, config: &Config, cpus: &[usize]) {
@@ -311,12 +343,17 @@ impl Tracker {
         self.cores().into_iter().chain(self.http_threads()).sum()
     }
 
+    /// What the store counts; nothing without a store.
+    pub fn store(&self) -> Option<StoreTotals> {
+        self.keeper.as_ref().map(Keeper::totals)
+    }
+
     /// Datagrams that the kernel dropped because a socket's queue was full.
     pub fn kernel_drops(&self) -> u64 {
         port_owner::kernel_drops(&self.inodes)
     }
 
-    /// Stops every core and waits for its thread.
+    /// Stops every core, waits for its thread, and then for the last snapshot.
     pub fn stop(mut self) -> Result<(), String> {
         self.join()
     }
@@ -338,10 +375,18 @@ impl Tracker {
     }
 
     fn join(&mut self) -> Result<(), String> {
+        if let Some(keeper) = &self.keeper {
+            keeper.stop();
+        }
         let http_ended_well = self.http.join();
         self.stop_cores();
         let ended: Vec<_> = self.threads.drain(..).map(JoinHandle::join).collect();
-        match (ended.iter().all(Result::is_ok), http_ended_well) {
+        let cores_ended_well = ended.iter().all(Result::is_ok);
+        if let Some(keeper) = self.keeper.take() {
+            // What went wrong has been logged; it is no reason to call the end a failure.
+            keeper.finish(ended.into_iter().filter_map(Result::ok).flatten().collect());
+        }
+        match (cores_ended_well, http_ended_well) {
             (true, true) => Ok(()),
             (false, _) => Err("a core panicked".to_owned()),
             (true, false) => Err("an HTTP thread panicked".to_owned()),

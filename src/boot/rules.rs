@@ -70,6 +70,13 @@ pub(super) fn secret() -> Result<u64, String> {
     Ok(u64::from_ne_bytes(bytes))
 }
 
+/// The salt of a new store.
+pub(super) fn salt() -> Result<[u8; store::SALT_LEN], String> {
+    let mut salt = [0; store::SALT_LEN];
+    fill_with_secret(&mut salt)?;
+    Ok(salt)
+}
+
 fn fill_with_secret(bytes: &mut [u8]) -> Result<(), String> {
     getrandom::fill(bytes).map_err(|error| format!("the kernel gives no random numbers: {error}"))
 }

@@ -44,6 +44,8 @@ use crate::limits::{REPLY_PEERS_V4_MAX, SCRAPE_HASHES_MAX};
 pub use http::{HttpAddress, HttpListener, Proxy, ProxyHeader, TlsFiles};
 pub use load::{Loaded, Mistakes, Setting, load};
 
+pub use crate::store::OnDamage;
+
 /// Where the default listeners stand; trackers have always been found there.
 const PORT_DEFAULT: u16 = 6969;
 
@@ -225,6 +227,12 @@ pub struct Access {
 pub struct Store {
     /// Folder of what survives a restart; empty = nothing does.
     pub path: String,
+    /// Seconds between two snapshots of the swarms, up to 86400; 0 = only at the end.
+    pub snapshot_interval: u32,
+    /// Keep peers; otherwise only counts of completed downloads.
+    pub keep_peers: bool,
+    /// What becomes of a store that cannot be read.
+    pub on_damage: OnDamage,
 }
 
 /// `[log]`
@@ -366,6 +374,9 @@ impl Default for Store {
     fn default() -> Self {
         Self {
             path: "shoal-data".to_owned(),
+            snapshot_interval: 300,
+            keep_peers: true,
+            on_damage: OnDamage::SetAside,
         }
     }
 }

@@ -197,6 +197,9 @@ fn report(tracker: &Tracker) {
         tracker.totals().describe(),
         tracker.kernel_drops()
     );
+    if let Some(store) = tracker.store() {
+        info!("store: {}", store.describe());
+    }
 }
 
 /// From now on a panic in any thread ends the process with a message and exit code 1: a tracker that

@@ -17,7 +17,7 @@ use log::warn;
 use super::reply::row;
 use crate::clock::Clock;
 use crate::net::low_priority;
-use crate::shard::{Chunk, Counter, Export, Row};
+use crate::shard::{Chunk, Collector, Export, Row};
 use crate::wire::http::head::Encodings;
 use crate::wire::http::reply::{
     SCRAPE_HEAD, scrape_frame_len, scrape_row_len, write_scrape_row, write_scrape_tail,
@@ -237,10 +237,10 @@ struct State {
 }
 
 impl FullScrapes {
-    /// Starts the thread that makes them; `counter` is its way to the cores.
+    /// Starts the thread that makes them; `collector` is its way to the cores.
     pub fn start(
         rules: FullScrapeRules,
-        counter: Counter,
+        collector: Collector,
         clock: Clock,
     ) -> std::io::Result<(Arc<Self>, thread::JoinHandle<()>)> {
         let scrapes = Arc::new(Self {
@@ -253,7 +253,7 @@ impl FullScrapes {
             .name("full-scrape".to_owned())
             .spawn(move || {
                 low_priority();
-                maker.make(&counter, &clock);
+                maker.make(&collector, &clock);
             })?;
         Ok((scrapes, thread))
     }
@@ -303,7 +303,7 @@ impl FullScrapes {
         self.state().stopped
     }
 
-    fn make(&self, counter: &Counter, clock: &Clock) {
+    fn make(&self, collector: &Collector, clock: &Clock) {
         let mut made = Made::default();
         let mut state = self.state();
         loop {
@@ -323,7 +323,7 @@ impl FullScrapes {
             state.latest.clone_from(&latest);
             drop(state);
             let snapshot = latest.or_else(|| {
-                let rows = self.collect(counter)?;
+                let rows = self.collect(collector)?;
                 let snapshot = Arc::new(Snapshot::new(now_s, rows, self.rules));
                 made.note(&snapshot);
                 Some(snapshot)
@@ -382,17 +382,17 @@ impl FullScrapes {
     }
 
     /// The rows of all cores, one core after the other.
-    fn collect(&self, counter: &Counter) -> Option<Vec<Row>> {
+    fn collect(&self, collector: &Collector) -> Option<Vec<Row>> {
         let mut rows = Vec::new();
-        for core in 0..counter.cores() {
+        for core in 0..collector.cores() {
             let (full_sender, full) = bounded::<Chunk>(CHUNKS);
             let (spare, spare_receiver) = bounded(CHUNKS);
             for _ in 0..CHUNKS {
                 // There is room for all of them.
                 spare.send(Vec::with_capacity(CHUNK_ROWS)).ok()?;
             }
-            counter
-                .export(core, Export::new(full_sender, spare_receiver))
+            collector
+                .export(core, Export::totals(full_sender, spare_receiver))
                 .ok()?;
             loop {
                 let Ok(mut chunk) = full.recv_timeout(CHUNK_PATIENCE) else {
@@ -412,7 +412,7 @@ impl FullScrapes {
                 }
                 // A core that is done already wants no buffer; its last chunk is on the way.
                 drop(spare.send(chunk.rows));
-                counter.ring(core);
+                collector.ring(core);
             }
         }
         Some(rows)

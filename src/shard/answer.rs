@@ -112,6 +112,11 @@ impl Shard {
         }
     }
 
+    /// The swarms, when no more answers are needed.
+    pub fn into_swarms(self) -> Swarms {
+        self.swarms
+    }
+
     /// What this core counts.
     pub fn counters(&self) -> &ThreadCounters {
         &self.counters

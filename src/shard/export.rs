@@ -1,71 +1,116 @@
-//! How the totals of every torrent leave a core: a slice a turn, in chunks, to whoever asked.
+//! How all torrents leave a core, as totals or with their peers: a slice a turn, in buffers, to whoever
+//! asked.
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use crate::gate::access::HashAccess;
+use crate::store::Telling;
 use crate::swarm::{ExportCursor, Swarms, Totals};
 use crate::wire::InfoHash;
 
-/// Torrents that one turn visits at most: some microseconds of work.
+/// Torrents whose totals one turn tells at most: some microseconds of work.
 const SLICE: usize = 256;
+
+/// Records and peers that one turn tells at most: as much work.
+const SLICE_PEERS: usize = 512;
 
 /// A torrent and what is known of it.
 pub type Row = (InfoHash, Totals);
 
-/// Rows of one core.
-pub struct Chunk {
-    /// Every torrent of the core that is served comes in one of its chunks; some may come twice.
-    pub rows: Vec<Row>,
+/// What one core tells, in part.
+pub struct Chunk<T = Row> {
+    /// Rows of the torrents that are served, or bytes of all of them as the store has them. Each comes in
+    /// one of the core's chunks; some may come twice.
+    pub rows: Vec<T>,
     /// True in the last chunk of a core.
     pub last: bool,
 }
 
 /// An export under way on one core.
-pub struct Export {
-    cursor: ExportCursor,
-    rows: Vec<Row>,
-    full: Sender<Chunk>,
+pub struct Export(Kind);
+
+enum Kind {
+    Totals(ExportCursor, Stream<Row>),
+    Swarms(Telling, Stream<u8>),
+}
+
+/// Buffers that are filled and sent.
+struct Stream<T> {
+    buffer: Vec<T>,
+    full: Sender<Chunk<T>>,
     /// Where empty buffers come from; whoever sends one rings the core.
-    spare: Receiver<Vec<Row>>,
+    spare: Receiver<Vec<T>>,
 }
 
 impl Export {
-    /// An export that fills the buffers which come over `spare`, each up to its capacity, and sends them
-    /// over `full`, which must have room for all of them.
-    pub fn new(full: Sender<Chunk>, spare: Receiver<Vec<Row>>) -> Self {
+    /// An export of totals that fills the buffers which come over `spare`, each up to its capacity, and
+    /// sends them over `full`, which must have room for all of them.
+    pub fn totals(full: Sender<Chunk>, spare: Receiver<Vec<Row>>) -> Self {
+        Self(Kind::Totals(
+            ExportCursor::default(),
+            Stream::new(full, spare),
+        ))
+    }
+
+    /// The same of swarms with their peers; a buffer must have room for several slices, of some 20 KB.
+    pub fn swarms(telling: Telling, full: Sender<Chunk<u8>>, spare: Receiver<Vec<u8>>) -> Self {
+        Self(Kind::Swarms(telling, Stream::new(full, spare)))
+    }
+
+    /// True when it can do nothing before it gets an empty buffer.
+    pub(super) fn is_blocked(&self) -> bool {
+        match &self.0 {
+            Kind::Totals(_, stream) => stream.is_blocked(),
+            Kind::Swarms(_, stream) => stream.is_blocked(),
+        }
+    }
+
+    /// Visits a slice of the torrents. True when it is done, or nobody wants it any more.
+    pub(super) fn go_on(&mut self, swarms: &Swarms, hashes: &HashAccess) -> bool {
+        match &mut self.0 {
+            Kind::Totals(cursor, stream) => stream.fill(1, |rows| {
+                let room = rows.capacity() - rows.len();
+                let restricts = hashes.restricts();
+                swarms.export(cursor, SLICE.min(room), |info_hash, totals| {
+                    if !restricts || hashes.permits(info_hash) {
+                        rows.push((*info_hash, totals));
+                    }
+                })
+            }),
+            Kind::Swarms(telling, stream) => {
+                let room = const { Telling::slice_len_max(SLICE_PEERS) };
+                stream.fill(room, |bytes| telling.go_on(swarms, SLICE_PEERS, bytes))
+            }
+        }
+    }
+}
+
+impl<T> Stream<T> {
+    fn new(full: Sender<Chunk<T>>, spare: Receiver<Vec<T>>) -> Self {
         Self {
-            cursor: ExportCursor::default(),
-            rows: Vec::new(),
+            buffer: Vec::new(),
             full,
             spare,
         }
     }
 
-    /// True when it can do nothing before it gets an empty buffer.
-    pub(super) fn is_blocked(&self) -> bool {
-        self.rows.capacity() == 0 && self.spare.is_empty()
+    fn is_blocked(&self) -> bool {
+        self.buffer.capacity() == 0 && self.spare.is_empty()
     }
 
-    /// Visits a slice of the torrents, and takes those that are served. True when it is done, or nobody
-    /// wants it any more.
-    pub(super) fn go_on(&mut self, swarms: &Swarms, hashes: &HashAccess) -> bool {
-        if self.rows.capacity() == 0 {
+    /// Lets `write` add to the buffer, and sends it when there is no `room` for as much again or `write`
+    /// says that this was the last. True when it was, or nobody takes it.
+    fn fill(&mut self, room: usize, write: impl FnOnce(&mut Vec<T>) -> bool) -> bool {
+        if self.buffer.capacity() == 0 {
             match self.spare.try_recv() {
-                Ok(rows) => self.rows = rows,
+                Ok(buffer) => self.buffer = buffer,
                 Err(TryRecvError::Empty) => return false,
                 Err(TryRecvError::Disconnected) => return true,
             }
         }
-        let Self { cursor, rows, .. } = self;
-        let room = rows.capacity() - rows.len();
-        let restricts = hashes.restricts();
-        let last = swarms.export(cursor, SLICE.min(room), |info_hash, totals| {
-            if !restricts || hashes.permits(info_hash) {
-                rows.push((*info_hash, totals));
-            }
-        });
-        if last || rows.len() == rows.capacity() {
-            let rows = std::mem::take(rows);
+        let last = write(&mut self.buffer);
+        if last || self.buffer.capacity() - self.buffer.len() < room {
+            let rows = std::mem::take(&mut self.buffer);
             if self.full.try_send(Chunk { rows, last }).is_err() {
                 return true;
             }
@@ -85,7 +130,7 @@ mod tests {
     fn a_buffer_that_comes_back_while_the_core_falls_asleep_keeps_it_awake() {
         let (full, _chunks) = bounded(1);
         let (spare, spares) = bounded(1);
-        let mut export = Export::new(full, spares);
+        let mut export = Export::totals(full, spares);
         let swarms = Swarms::new(Settings {
             seeds: [1, 2, 3, 4],
             peer_timeout_s: 1,

@@ -68,6 +68,32 @@ pub struct Counter {
     desks: Arc<[Desk]>,
 }
 
+/// The mailboxes of all cores as a thread sees them that wants to know all their torrents.
+#[derive(Clone)]
+pub struct Collector {
+    mailboxes: Arc<[Mailbox]>,
+}
+
+impl Collector {
+    /// Asks a core for all its torrents, and wakes it.
+    pub fn export(&self, core: usize, export: Export) -> Result<(), Full> {
+        let handover = Handover::Export(Box::new(export));
+        let pushed = self.mailboxes[core].queue.push(handover);
+        self.ring(core);
+        pushed.map_err(|_| Full)
+    }
+
+    /// Wakes a core, if it sleeps.
+    pub fn ring(&self, core: usize) {
+        self.mailboxes[core].doorbell.ring();
+    }
+
+    /// How many cores there are to ask.
+    pub fn cores(&self) -> usize {
+        self.mailboxes.len()
+    }
+}
+
 impl Counter {
     /// Which HTTP thread this is.
     pub fn me(&self) -> usize {
@@ -86,22 +112,9 @@ impl Counter {
             })
     }
 
-    /// Asks a core for all its torrents, and wakes it.
-    pub fn export(&self, core: usize, export: Export) -> Result<(), Full> {
-        let handover = Handover::Export(Box::new(export));
-        let pushed = self.mailboxes[core].queue.push(handover);
-        self.ring(core);
-        pushed.map_err(|_| Full)
-    }
-
     /// Wakes a core, if it sleeps.
     pub fn ring(&self, owner: usize) {
         self.mailboxes[owner].doorbell.ring();
-    }
-
-    /// How many cores there are to ask.
-    pub fn cores(&self) -> usize {
-        self.mailboxes.len()
     }
 
     /// Where this thread finds its answers.
@@ -136,6 +149,12 @@ impl Mesh {
         };
         let meshes = (0..doorbells.len()).map(mesh).collect();
         (meshes, (0..http_threads).map(counter).collect())
+    }
+
+    /// A way to ask all cores for their torrents.
+    pub fn collector(&self) -> Collector {
+        let mailboxes = Arc::clone(&self.mailboxes);
+        Collector { mailboxes }
     }
 
     /// Which core this is.

@@ -12,7 +12,7 @@ mod turn;
 pub use answer::{AnnounceJob, Shard};
 pub use ask::{Ask, Desk, Matter, NO_DETAILS};
 pub use export::{Chunk, Export, Row};
-pub use mesh::{Counter, Mesh};
+pub use mesh::{Collector, Counter, Mesh};
 pub use rules::{Rules, Said};
 pub use sheet::Sheet;
 pub use turn::Core;

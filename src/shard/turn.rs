@@ -22,6 +22,7 @@ use super::answer::Shard;
 use crate::clock::Clock;
 use crate::counters::Tally;
 use crate::net::Net;
+use crate::swarm::Swarms;
 
 /// How long an idle core sleeps: it looks at the clock once a second, to sweep.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -39,9 +40,15 @@ impl Core {
         Self { net, shard, clock }
     }
 
-    /// Turns until `stop` is set; whoever sets it must ring the core's doorbell. An error means that
-    /// the kernel refused what it allowed at the start, and ends the tracker.
-    pub fn run(mut self, stop: &AtomicBool) -> io::Result<()> {
+    /// Turns until `stop` is set; whoever sets it must ring the core's doorbell. Then its swarms are
+    /// handed back. An error means that the kernel refused what it allowed at the start, and ends the
+    /// tracker.
+    pub fn run(mut self, stop: &AtomicBool) -> (Swarms, io::Result<()>) {
+        let ended = self.turns(stop);
+        (self.shard.into_swarms(), ended)
+    }
+
+    fn turns(&mut self, stop: &AtomicBool) -> io::Result<()> {
         while !stop.load(Ordering::Relaxed) {
             self.turn(stop)?;
         }

@@ -1,128 +1,224 @@
-//! What survives a restart: for now, the key of the connection ids.
+//! What survives a restart. Nothing on the way of a datagram ever waits for it.
 //!
 //! ```text
-//! PATH/connection-id.key    16 random bytes, readable by the owner alone
+//! PATH/connection-id.key    16 random bytes, readable by the owner alone     connection_key.rs
+//! PATH/data.mdb             swarms and counts of completed downloads         schema.rs
+//! PATH/store.lock           one tracker a folder                             disk.rs
+//!
+//!   start     Store::open   lock, look through the file, open it             disk.rs, check.rs
+//!             restore       each core reads all blocks and keeps its own     this file
+//!   running   Keeper        a thread: every so often a snapshot              keeper.rs
+//!               collect     cores tell their swarms, a slice a turn          telling.rs
+//!               write       whole buckets in transactions                    snapshot.rs
+//!   end       finish        the swarms come back, a last snapshot            keeper.rs
 //! ```
 //!
-//! Clients keep connection ids for minutes. With the same key after a restart their next announce is
-//! answered; with another one it meets silence, and they wait for a time-out before they connect anew.
+//! A torrent belongs to a core by a hash that is new with every start, so what is on disk knows of no
+//! core. Every core reads the whole file instead and takes what is its own: passing over a torrent costs
+//! some nanoseconds, the pages are read once for all, and nothing need be handed around.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
-use std::process;
-
-/// Bytes of the key of connection ids.
-pub const KEY_LEN: usize = 16;
-
-const KEY_FILE: &str = "connection-id.key";
-
-/// The key that this install keeps in the folder `path`; `fresh` becomes that key when there is none
-/// yet. The error is one sentence; nothing that exists has been changed then.
-pub fn connection_id_key(path: &Path, fresh: [u8; KEY_LEN]) -> Result<[u8; KEY_LEN], String> {
-    let file = path.join(KEY_FILE);
-    let explain =
-        |what: &str, error: io::Error| format!("cannot {what} {}: {error}", file.display());
-    let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    match read_key(&file) {
-        Err(error) if missing(&error) => {
-            create_key(path, &file, fresh).map_err(|error| explain("create", error))?;
-            // Another tracker on the same folder may have been first: what lies there counts.
-            read_key(&file).map_err(|error| explain("read", error))
-        }
-        key => key.map_err(|error| explain("read", error)),
-    }
-}
-
-fn read_key(file: &Path) -> io::Result<[u8; KEY_LEN]> {
-    let mut bytes = Vec::new();
-    File::open(file)?
-        .take(KEY_LEN as u64 + 1)
-        .read_to_end(&mut bytes)?;
-    let wrong = |_| io::Error::other("it should have 16 bytes; remove it to get a new key");
-    bytes.try_into().map_err(wrong)
-}
-
-/// The file appears whole or not at all, whatever happens meanwhile.
-fn create_key(folder: &Path, file: &Path, key: [u8; KEY_LEN]) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
-    // Named after the process and the key, so that nobody else writes the same draft.
-    let mark = u64::from_ne_bytes(*key.first_chunk().unwrap_or(&[0; 8])) >> 40;
-    let draft = folder.join(format!("{KEY_FILE}.{}.{mark:x}", process::id()));
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)
-        .and_then(|mut draft| draft.write_all(&key).and_then(|()| draft.sync_all()));
-    // A link, unlike a renaming, never replaces what is there.
-    let placed = written.and_then(|()| fs::hard_link(&draft, file));
-    let removed = fs::remove_file(&draft);
-    match placed {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => removed,
-        placed => placed.and(removed),
-    }
-}
-
+mod check;
+mod connection_key;
+mod counters;
+mod disk;
+mod keeper;
+mod schema;
+mod snapshot;
+mod telling;
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
+mod tests;
 
-    use super::*;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-    const FIRST: [u8; KEY_LEN] = [1; KEY_LEN];
-    const SECOND: [u8; KEY_LEN] = [2; KEY_LEN];
+use crate::clock::Now;
+use crate::swarm::{Restored, Swarms};
+use crate::wire::InfoHash;
+pub use connection_key::{KEY_LEN, connection_id_key};
+pub use counters::{StoreCounters, StoreTotals};
+pub use disk::Refusal;
+use disk::{Claim, Disk};
+pub use keeper::Keeper;
+use schema::{Block, Malformed, Taken};
+pub use schema::{SALT_LEN, VERSION};
+pub use telling::Telling;
 
-    #[test]
-    fn the_first_key_stays_for_the_owner_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a/b");
-        assert_eq!(connection_id_key(&path, FIRST), Ok(FIRST));
-        assert_eq!(connection_id_key(&path, SECOND), Ok(FIRST));
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&path), mode(&path.join(KEY_FILE))), (0o700, 0o600));
-        assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "no draft is left");
+/// What becomes of a file that cannot be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnDamage {
+    /// It is kept under another name, and the tracker starts with nothing.
+    #[default]
+    SetAside,
+    /// The tracker does not start.
+    Refuse,
+}
+
+/// What a store is told once.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Seconds between two snapshots; 0 = only at the end.
+    pub snapshot_interval_s: u32,
+    /// False if only counts of completed downloads are kept.
+    pub keep_peers: bool,
+    /// What becomes of a file that cannot be read.
+    pub on_damage: OnDamage,
+    /// A peer that is silent for longer is forgotten.
+    pub peer_timeout_s: u32,
+}
+
+/// A store that was opened and not written to yet: what cores restore their swarms from.
+pub struct Store {
+    // Closed before the claim ends.
+    disk: Disk,
+    claim: Claim,
+    settings: Settings,
+    fresh_salt: [u8; SALT_LEN],
+    counters: Arc<StoreCounters>,
+}
+
+/// A store that was opened, and where a damaged file has gone that stood in its way.
+pub struct Opened {
+    /// The store.
+    pub store: Store,
+    /// What was wrong, and how the damaged file is called now.
+    pub set_aside: Option<(String, PathBuf)>,
+}
+
+impl Store {
+    /// Opens the store in the folder `path`, or makes it. `fresh_salt` is 16 random bytes for a new file.
+    pub fn open(
+        path: &Path,
+        settings: Settings,
+        fresh_salt: [u8; SALT_LEN],
+        now_unix_s: u64,
+    ) -> Result<Opened, Refusal> {
+        let claim = Claim::stake(path)?;
+        let (disk, set_aside) = open(&claim, settings.on_damage, &fresh_salt, now_unix_s)?;
+        let store = Self {
+            disk,
+            claim,
+            settings,
+            fresh_salt,
+            counters: Arc::default(),
+        };
+        Ok(Opened { store, set_aside })
     }
 
-    #[test]
-    fn a_damaged_key_is_named_and_left_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join(KEY_FILE);
-        for damaged in [&b""[..], b"fifteen bytes..", b"seventeen bytes.."] {
-            fs::write(&file, damaged).unwrap();
-            let sentence = connection_id_key(folder.path(), FIRST).unwrap_err();
-            assert!(
-                sentence.contains(KEY_FILE) && sentence.contains("remove it"),
-                "{sentence}"
-            );
-            assert_eq!(fs::read(&file).unwrap(), damaged);
+    /// When the last whole snapshot was begun, in Unix seconds, if there is one.
+    pub fn taken_unix_s(&self) -> Option<u64> {
+        let databases = self.disk.databases().ok()?;
+        let txn = self.disk.env().read_txn().ok()?;
+        let bytes = databases.meta.get(&txn, schema::KEY_SNAPSHOT).ok()??;
+        Some(Taken::read(bytes).ok()?.unix_s)
+    }
+
+    /// Brings back those torrents that `owns` is true for. An error is a phrase that says what is wrong
+    /// with the file; what was read before it has been restored.
+    pub fn restore(
+        &self,
+        now: Now,
+        owns: impl Fn(&InfoHash) -> bool,
+        swarms: &mut Swarms,
+    ) -> (Restored, Result<(), String>) {
+        let mut restored = Restored::default();
+        let read = self.read_all(now, owns, swarms, &mut restored);
+        self.counters.count_restored(&restored);
+        (restored, read)
+    }
+
+    fn read_all(
+        &self,
+        now: Now,
+        owns: impl Fn(&InfoHash) -> bool,
+        swarms: &mut Swarms,
+        restored: &mut Restored,
+    ) -> Result<(), String> {
+        let failed = |error: heed::Error| error.to_string();
+        let txn = self.disk.env().read_txn().map_err(failed)?;
+        let databases = self.disk.databases().map_err(failed)?;
+        for block in databases.swarms.iter(&txn).map_err(failed)? {
+            let (key, block) = block.map_err(failed)?;
+            self.read_block(key, block, now, &owns, swarms, restored)
+                .map_err(|Malformed| format!("the block {key:02x?} is malformed"))?;
         }
+        Ok(())
     }
 
-    #[test]
-    fn a_folder_that_cannot_be_made_is_one_sentence() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let sentence = connection_id_key(&file.path().join("below"), FIRST).unwrap_err();
-        assert!(sentence.starts_with("cannot "), "{sentence}");
+    fn read_block(
+        &self,
+        key: &[u8],
+        block: &[u8],
+        now: Now,
+        owns: &impl Fn(&InfoHash) -> bool,
+        swarms: &mut Swarms,
+        restored: &mut Restored,
+    ) -> Result<(), Malformed> {
+        schema::read_block_key(key)?;
+        let mut block = Block::read(block)?;
+        // A wall clock that was set back makes nobody younger than he was.
+        let elapsed_s = now.unix_s.saturating_sub(block.taken_unix_s);
+        let elapsed_s = u32::try_from(elapsed_s).unwrap_or(u32::MAX);
+        while let Some(row) = block.next()? {
+            if owns(&row.info_hash) {
+                let peers = row.peers(block.unit_s, elapsed_s);
+                let peers = peers.filter(|_| self.settings.keep_peers);
+                *restored += swarms.restore(row.info_hash, row.completed, now.uptime_s, peers);
+            }
+        }
+        Ok(())
     }
 
-    #[test]
-    fn trackers_that_start_at_once_agree_on_one_key() {
-        let folder = tempfile::tempdir().unwrap();
-        let keys: Vec<_> = std::thread::scope(|scope| {
-            let path = folder.path();
-            let ask = |n| scope.spawn(move || connection_id_key(path, [n; KEY_LEN]).unwrap());
-            let asked: Vec<_> = (0..8).map(ask).collect();
-            asked
-                .into_iter()
-                .map(|thread| thread.join().unwrap())
-                .collect()
-        });
-        assert!(keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+    /// Sets the file aside after all, because reading it found damage, and begins a new one. Under
+    /// [`OnDamage::Refuse`] it stays, and that is the error.
+    pub fn give_up_on_file(self, why: &str, now_unix_s: u64) -> Result<Opened, Refusal> {
+        let Self {
+            disk,
+            claim,
+            settings,
+            fresh_salt,
+            counters,
+        } = self;
+        drop(disk);
+        let refusal = claim.damaged(why);
+        if settings.on_damage == OnDamage::Refuse {
+            return Err(refused(&refusal));
+        }
+        let aside = claim.set_aside(now_unix_s)?;
+        let disk = Disk::open(&claim, fresh_salt)?;
+        let store = Self {
+            disk,
+            claim,
+            settings,
+            fresh_salt,
+            counters,
+        };
+        let set_aside = Some((refusal.sentence().to_owned(), aside));
+        Ok(Opened { store, set_aside })
     }
+}
+
+/// Opens the file of a claim; one that is damaged is dealt with as the configuration says.
+fn open(
+    claim: &Claim,
+    on_damage: OnDamage,
+    fresh_salt: &[u8; SALT_LEN],
+    now_unix_s: u64,
+) -> Result<(Disk, Option<(String, PathBuf)>), Refusal> {
+    match Disk::open(claim, *fresh_salt) {
+        Err(refusal @ Refusal::Damaged(_)) if on_damage == OnDamage::Refuse => {
+            Err(refused(&refusal))
+        }
+        Err(Refusal::Damaged(sentence)) => {
+            let aside = claim.set_aside(now_unix_s)?;
+            Ok((Disk::open(claim, *fresh_salt)?, Some((sentence, aside))))
+        }
+        opened => Ok((opened?, None)),
+    }
+}
+
+fn refused(damage: &Refusal) -> Refusal {
+    Refusal::Damaged(format!(
+        "{}; move it away or set store.on_damage = \"set_aside\"",
+        damage.sentence()
+    ))
 }

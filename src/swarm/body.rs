@@ -43,7 +43,7 @@ impl Role {
         self == Self::Seeder
     }
 
-    fn of(is_seeder: bool, meta: Meta) -> Self {
+    pub(super) fn of(is_seeder: bool, meta: Meta) -> Self {
         match (is_seeder, meta.is_paused()) {
             (true, _) => Self::Seeder,
             (false, false) => Self::Leecher,
@@ -78,6 +78,14 @@ impl<'a, F: Family> View<'a, F> {
         Self {
             entries: &peers[..usize::from(len)],
             seeders: usize::from(seeders),
+        }
+    }
+
+    /// The peers from `from` up to `end`.
+    pub(super) fn part(&self, from: usize, end: usize) -> Self {
+        Self {
+            entries: &self.entries[from..end],
+            seeders: self.seeders.clamp(from, end) - from,
         }
     }
 }

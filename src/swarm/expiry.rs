@@ -72,8 +72,36 @@ impl Calendar {
     /// The first tick in which a peer heard from at `now_s` counts as expired. Rounded up: no peer
     /// is forgotten early, and none late by more than a tick.
     pub(super) fn expiry(self, now_s: u32) -> Tick {
-        let end_s = u64::from(now_s) + u64::from(self.timeout_s);
+        self.expiry_at_age(now_s, 0)
+    }
+
+    /// The same for a peer that was heard from `age_s` before `now_s`, which may be before the
+    /// seconds began; at most the timeout.
+    pub(super) fn expiry_at_age(self, now_s: u32, age_s: u32) -> Tick {
+        let left_s = self.timeout_s.saturating_sub(age_s);
+        let end_s = u64::from(now_s) + u64::from(left_s);
         Tick::from_bits(end_s.div_ceil(u64::from(self.tick_s)) as u16)
+    }
+
+    /// How long before `now_s` a peer with this expiry was heard from, to a tick and never too long;
+    /// 0 for one that was heard from afterwards.
+    pub(super) fn age_s(self, expiry: Tick, now_s: u32) -> u32 {
+        let ahead = expiry.0.wrapping_sub(self.now(now_s).0) & Tick::MASK;
+        // The half of the circle that is over lies behind now.
+        let ahead = i64::from(ahead)
+            - if ahead < CIRCLE / 2 {
+                0
+            } else {
+                i64::from(CIRCLE)
+            };
+        let end_s = (i64::from(now_s / self.tick_s) + ahead) * i64::from(self.tick_s);
+        let age_s = i64::from(now_s) + i64::from(self.timeout_s) - end_s;
+        u32::try_from(age_s).unwrap_or(0)
+    }
+
+    /// Seconds after which a silent peer is forgotten.
+    pub(super) fn timeout_s(self) -> u32 {
+        self.timeout_s
     }
 }
 

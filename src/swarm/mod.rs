@@ -44,11 +44,13 @@ mod other_family;
 mod peer_index;
 mod peers;
 mod records;
+mod restore;
 mod sample;
 mod slots;
 mod stages;
 mod sweep;
 mod tags;
+mod visit;
 
 use ahash::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -62,8 +64,10 @@ pub use export::ExportCursor;
 use family::{Family, V4, V6};
 use index::Index;
 use records::{Records, Swarm};
+pub use restore::Restored;
 pub use stages::Likely;
 pub use sweep::Swept;
+pub use visit::{Known, VisitCursor, Visited};
 
 /// IPv4 peers that a torrent may have before it needs more than [`TORRENT_BYTES`].
 pub const INLINE_PEERS_V4: usize = body::INLINE_V4;
@@ -227,6 +231,8 @@ pub struct Swarms {
     /// Bytes of all lists and of the details; kept up to date by whoever changes them.
     heap_bytes: usize,
     remove_peerless: bool,
+    /// Before this second no torrent is forgotten for lack of peers; 0 unless some were restored.
+    peerless_stay_until_s: u32,
     memory_budget: Option<usize>,
     details: Option<Box<Details>>,
 }
@@ -245,6 +251,7 @@ impl Swarms {
             gauges: Gauges::default(),
             heap_bytes: details.as_ref().map_or(0, |table| table.bytes()),
             remove_peerless: settings.remove_peerless,
+            peerless_stay_until_s: 0,
             memory_budget: settings.memory_budget,
             details,
         }

@@ -54,6 +54,7 @@ impl Swarms {
         let mut gone = Gauges::default();
         let mut swept = Swept::default();
         let details_before = self.details_bytes();
+        let remove_peerless = self.remove_peerless && now_s >= self.peerless_stay_until_s;
         if self.cursor.records == 0 {
             self.cursor.records = self.records.len();
         }
@@ -64,7 +65,7 @@ impl Swarms {
             if matches!(self.cursor.part, Part::Seen) {
                 self.cursor.part = Part::Unseen;
                 self.cursor.records -= 1;
-                if self.remove_peerless && self.records.get(position).body.is_empty() {
+                if remove_peerless && self.records.get(position).body.is_empty() {
                     self.remove_record(position);
                     swept.swarms_removed += 1;
                 }

@@ -121,8 +121,8 @@ pub(super) static SECTIONS: &[Section] = &[
     },
     Section {
         name: "store",
-        doc: "What survives a restart: the key of the connection ids, so that those that clients hold\n\
-              stay good.",
+        doc: "What survives a restart: torrents with their peers, how often they were completed, and the\n\
+              key of the connection ids, so that those that clients hold stay good.",
         shape: Shape::Table,
         keys: STORE,
     },

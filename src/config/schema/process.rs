@@ -2,8 +2,8 @@
 
 use log::LevelFilter;
 
-use crate::config::Backend;
 use crate::config::key::Key;
+use crate::config::{Backend, OnDamage};
 use crate::limits::CORES_MAX;
 
 pub(super) const WORKERS: &[Key] = &[
@@ -111,16 +111,52 @@ pub(super) const SWARM: &[Key] = &[
     ),
 ];
 
-pub(super) const STORE: &[Key] = &[Key::text(
-    "path",
-    "Folder, made when it is missing; a relative one begins at the current folder. Empty =\n\
-     keep nothing.",
-    "a path of at most 4096 bytes without NUL",
-    |config, _| config.store.path.clone(),
-    |config, _, path| {
-        (path.len() <= 4096 && !path.contains('\0')).then(|| config.store.path = path.into())
-    },
-)];
+pub(super) const STORE: &[Key] = &[
+    Key::text(
+        "path",
+        "Folder, made when it is missing; a relative one begins at the current folder. Empty =\n\
+         keep nothing.",
+        "a path of at most 4096 bytes without NUL",
+        |config, _| config.store.path.clone(),
+        |config, _, path| {
+            (path.len() <= 4096 && !path.contains('\0')).then(|| config.store.path = path.into())
+        },
+    ),
+    Key::whole(
+        "snapshot_interval",
+        "Seconds between two snapshots: what a crash may cost. 0 = only at the end, on SIGTERM.",
+        (0, 86_400),
+        |config| config.store.snapshot_interval.into(),
+        |config, seconds| config.store.snapshot_interval = seconds as u32,
+    ),
+    Key::switch(
+        "keep_peers",
+        "Keep the peers of all torrents. Without, only how often torrents were completed is kept.",
+        |config, _| config.store.keep_peers,
+        |config, _, keep| config.store.keep_peers = keep,
+    ),
+    Key::text(
+        "on_damage",
+        "What to do with a store that cannot be read: keep it under another name and start with\n\
+         nothing, or refuse to start.",
+        "\"set_aside\" or \"refuse\"",
+        |config, _| {
+            let name = match config.store.on_damage {
+                OnDamage::SetAside => "set_aside",
+                OnDamage::Refuse => "refuse",
+            };
+            name.into()
+        },
+        |config, _, name| {
+            config.store.on_damage = match name {
+                "set_aside" => OnDamage::SetAside,
+                "refuse" => OnDamage::Refuse,
+                _ => return None,
+            };
+            Some(())
+        },
+    ),
+];
 
 pub(super) const LOG: &[Key] = &[
     Key::text(

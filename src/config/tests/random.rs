@@ -161,6 +161,9 @@ fn random_config(rng: &mut fastrand::Rng) -> Config {
                 &["", "shoal-data", "/var/lib/\"shoal\"", "a b\t\u{e9}"],
                 rng,
             ),
+            snapshot_interval: rng.u32(0..=86_400),
+            keep_peers: rng.bool(),
+            on_damage: [OnDamage::SetAside, OnDamage::Refuse][rng.usize(0..2)],
         },
         log: Log {
             level: [LevelFilter::Off, LevelFilter::Warn, LevelFilter::Trace][rng.usize(0..3)],

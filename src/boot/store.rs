@@ -1,0 +1,147 @@
+//! The store at the start: opened or refused, what it held, and the thread that keeps it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use log::{info, warn};
+
+use super::rules;
+use crate::clock::{Clock, Stopwatch};
+use crate::config::Config;
+use crate::counters::ThreadCounters;
+use crate::net::steering::Steering;
+use crate::shard::Collector;
+use crate::store::{self, Keeper, Opened, Refusal, Store};
+use crate::swarm::{Restored, Swarms};
+
+/// A store that cores restore their swarms from.
+pub(super) struct Shelf {
+    store: Arc<Store>,
+    stopwatch: Stopwatch,
+    started_unix_s: u64,
+}
+
+/// What one core takes from it.
+pub(super) struct Share {
+    store: Arc<Store>,
+    steering: Steering,
+    core: usize,
+    clock: Clock,
+}
+
+/// What a core got, and what was wrong with the file if that is damaged after all.
+#[derive(Default)]
+pub(super) struct Got {
+    restored: Restored,
+    damage: Option<String>,
+}
+
+impl Shelf {
+    /// Opens the store, if there is to be one. Nothing is served when another tracker has it, when it is
+    /// of a newer version, or when it is damaged and the configuration says so. A folder that cannot be
+    /// used is only a warning, as the tracker works without.
+    pub(super) fn open(config: &Config, clock: &Clock) -> Result<Option<Self>, String> {
+        if config.store.path.is_empty() {
+            return Ok(None);
+        }
+        let stopwatch = Stopwatch::start();
+        let settings = store::Settings {
+            snapshot_interval_s: config.store.snapshot_interval,
+            keep_peers: config.store.keep_peers,
+            on_damage: config.store.on_damage,
+            peer_timeout_s: config.announce.peer_timeout_s(),
+        };
+        let started_unix_s = clock.now().unix_s;
+        let path = Path::new(&config.store.path);
+        match Store::open(path, settings, rules::salt()?, started_unix_s) {
+            Ok(opened) => Ok(Some(Self {
+                store: Arc::new(told(opened)),
+                stopwatch,
+                started_unix_s,
+            })),
+            Err(Refusal::Unusable(sentence)) => {
+                warn!("{sentence}; torrents and peers will not survive a restart");
+                Ok(None)
+            }
+            Err(refusal) => Err(refusal.sentence().to_owned()),
+        }
+    }
+
+    /// The share of a core.
+    pub(super) fn share(&self, core: usize, steering: Steering, clock: &Clock) -> Share {
+        Share {
+            store: Arc::clone(&self.store),
+            steering,
+            core,
+            clock: clock.clone(),
+        }
+    }
+
+    /// Tells what the cores got, deals with damage that they found, and hands over the store, once every
+    /// core has taken its share.
+    pub(super) fn close(self, got: Vec<Got>, clock: &Clock) -> Result<Option<Store>, String> {
+        let mut sum = Restored::default();
+        let mut damage = None;
+        for got in got {
+            sum += got.restored;
+            damage = damage.or(got.damage);
+        }
+        let ms = self.stopwatch.elapsed().as_millis();
+        if let Some(taken_unix_s) = self.store.taken_unix_s() {
+            info!(
+                "restored {} torrents with {} peers in {}.{:03} s from a snapshot {} s old; {} peers \
+                 were silent for too long, {} found no room",
+                sum.torrents,
+                sum.peers,
+                ms / 1000,
+                ms % 1000,
+                self.started_unix_s.saturating_sub(taken_unix_s),
+                sum.expired,
+                sum.refused,
+            );
+        }
+        // Every share has been dropped.
+        let Some(store) = Arc::into_inner(self.store) else {
+            return Ok(None);
+        };
+        match damage {
+            None => Ok(Some(store)),
+            Some(why) => match store.give_up_on_file(&why, clock.now().unix_s) {
+                Ok(opened) => Ok(Some(told(opened))),
+                Err(refusal) => Err(refusal.sentence().to_owned()),
+            },
+        }
+    }
+}
+
+impl Share {
+    /// Fills the swarms of a core. To be done on its thread, so that the memory is near it.
+    pub(super) fn restore(self, swarms: &mut Swarms) -> Got {
+        let owns = |info_hash: &_| self.steering.core_of(info_hash) == self.core;
+        let (restored, read) = self.store.restore(self.clock.now(), owns, swarms);
+        Got {
+            restored,
+            damage: read.err(),
+        }
+    }
+}
+
+/// Starts the thread that writes snapshots.
+pub(super) fn keep(
+    store: Store,
+    collector: Collector,
+    counters: &[Arc<ThreadCounters>],
+    clock: &Clock,
+) -> Result<Keeper, String> {
+    Keeper::start(store, collector, counters.to_vec(), clock.clone())
+        .map_err(|error| format!("cannot start the thread of the store: {error}"))
+}
+
+/// Says what became of a damaged file.
+fn told(opened: Opened) -> Store {
+    if let Some((sentence, aside)) = opened.set_aside {
+        let aside = aside.display();
+        warn!("{sentence}; it is kept as {aside}, and the tracker starts with what could be read");
+    }
+    opened.store
+}

@@ -1,0 +1,368 @@
+//! The thread that writes snapshots. Whatever befalls it, the tracker serves on: an error is counted,
+//! told once a minute, and the next snapshot opens the file anew.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use log::{info, warn};
+
+use super::counters::{StoreCounters, StoreTotals, Written};
+use super::disk::{Claim, Disk};
+use super::snapshot::{self, Failure, Order, Source};
+use super::telling::{Telling, Wanted};
+use super::{SALT_LEN, Settings, Store, open, schema};
+use crate::clock::{Clock, Stopwatch};
+use crate::counters::{Tally, ThreadCounters};
+use crate::net::low_priority;
+use crate::shard::{Chunk, Collector, Export};
+use crate::swarm::Swarms;
+
+/// Bytes of a buffer that a core fills, and buffers that it may have filled before one is taken.
+const BUFFER_BYTES: usize = 256 << 10;
+const BUFFERS: usize = 4;
+
+/// How long a core may take over a buffer before the snapshot is given up.
+const BUFFER_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a thread that waits for a core looks whether it should stop.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Least seconds between two warnings.
+const WARN_EVERY_S: u32 = 60;
+
+/// Most seconds until a snapshot that failed is tried again.
+const RETRY_S_MAX: u32 = 60;
+
+/// How long the last snapshot may take.
+const LAST_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How much longer its end is waited for: a disk that hangs must not keep the process from ending.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// What the thread is told.
+struct Finish {
+    swarms: Vec<Swarms>,
+}
+
+/// The store of a running tracker.
+pub struct Keeper {
+    orders: Sender<Finish>,
+    stop: Arc<AtomicBool>,
+    ended: Receiver<()>,
+    thread: JoinHandle<()>,
+    counters: Arc<StoreCounters>,
+}
+
+impl Keeper {
+    /// Starts the thread. It asks the cores through `collector`, and their counters for how much there
+    /// is to tell.
+    pub fn start(
+        store: Store,
+        collector: Collector,
+        cores: Vec<Arc<ThreadCounters>>,
+        clock: Clock,
+    ) -> std::io::Result<Self> {
+        let (orders, receiver) = bounded(1);
+        // Nothing is ever sent: the end of the thread closes it.
+        let (alive, ended) = bounded(0);
+        let stop: Arc<AtomicBool> = Arc::default();
+        let counters = Arc::clone(&store.counters);
+        let work = Work {
+            cores: Cores {
+                collector,
+                counters: cores,
+                stop: Arc::clone(&stop),
+            },
+            disk: Some(store.disk),
+            claim: store.claim,
+            settings: store.settings,
+            fresh_salt: store.fresh_salt,
+            counters: store.counters,
+            clock,
+            warned_s: None,
+        };
+        let thread = thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || {
+                low_priority();
+                work.run(&receiver);
+                drop(alive);
+            })?;
+        Ok(Self {
+            orders,
+            stop,
+            ended,
+            thread,
+            counters,
+        })
+    }
+
+    /// What it counts.
+    pub fn totals(&self) -> StoreTotals {
+        self.counters.read()
+    }
+
+    /// Gives up a snapshot that is under way, because the cores are about to end. To be followed by
+    /// [`Self::finish`].
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes the last snapshot, of all swarms as their cores left them, and ends the thread. Takes no
+    /// longer than 23 seconds; false when something went wrong, and then it has been logged.
+    pub fn finish(self, swarms: Vec<Swarms>) -> bool {
+        self.stop();
+        let failed = self.counters.read().failed;
+        // Refused only when the thread has ended, which the next line sees too.
+        let _ = self.orders.send(Finish { swarms });
+        let ended = self.ended.recv_timeout(LAST_PATIENCE + GRACE);
+        if ended != Err(RecvTimeoutError::Disconnected) {
+            warn!("the store does not come to an end; the last snapshot may be missing");
+            return false;
+        }
+        self.thread.join().is_ok() && self.counters.read().failed == failed
+    }
+}
+
+/// What the thread has.
+struct Work {
+    disk: Option<Disk>,
+    claim: Claim,
+    settings: Settings,
+    fresh_salt: [u8; SALT_LEN],
+    cores: Cores,
+    counters: Arc<StoreCounters>,
+    clock: Clock,
+    warned_s: Option<u32>,
+}
+
+impl Work {
+    fn run(mut self, orders: &Receiver<Finish>) {
+        let interval_s = self.settings.snapshot_interval_s;
+        let mut wait_s = interval_s;
+        loop {
+            let finish = if interval_s == 0 {
+                orders.recv().map_err(RecvTimeoutError::from)
+            } else {
+                orders.recv_timeout(Duration::from_secs(wait_s.into()))
+            };
+            match finish {
+                Err(RecvTimeoutError::Timeout) => {
+                    let well = self.snapshot(&mut Cores::clone(&self.cores), "snapshot");
+                    wait_s = if well {
+                        interval_s
+                    } else {
+                        interval_s.min(RETRY_S_MAX)
+                    };
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Finish { swarms }) => {
+                    self.warned_s = None;
+                    self.snapshot(&mut Rest::new(swarms), "last snapshot");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Writes a snapshot and tells what came of it; false when it should be tried again soon.
+    fn snapshot(&mut self, source: &mut dyn Source, name: &str) -> bool {
+        let stopwatch = Stopwatch::start();
+        match self.write(source) {
+            Ok(written) => {
+                let ms = stopwatch.elapsed().as_millis() as u64;
+                let file_len = self.disk.as_ref().map_or(0, Disk::file_len);
+                self.counters.count_written(&written, ms, file_len);
+                info!(
+                    "{name}: {} torrents with {} peers in {}.{:03} s, {} KiB of blocks, {} KiB on disk",
+                    written.torrents,
+                    written.peers,
+                    ms / 1000,
+                    ms % 1000,
+                    written.bytes / 1024,
+                    file_len / 1024,
+                );
+                true
+            }
+            // A core is late, or the end is near; the file is good.
+            Err(Trouble::GivenUp) if source.gives_up_quietly() => true,
+            Err(trouble) => {
+                self.counters.count_failed();
+                self.warn(&trouble.sentence(name));
+                false
+            }
+        }
+    }
+
+    fn write(&mut self, source: &mut dyn Source) -> Result<Written, Trouble> {
+        let now = self.clock.now();
+        let disk = match &mut self.disk {
+            Some(disk) => disk,
+            none => {
+                let on_damage = self.settings.on_damage;
+                let (disk, aside) = open(&self.claim, on_damage, &self.fresh_salt, now.unix_s)
+                    .map_err(|refusal| Trouble::Closed(refusal.sentence().to_owned()))?;
+                if let Some((sentence, aside)) = aside {
+                    warn!("{sentence}; it is kept as {}", aside.display());
+                }
+                none.insert(disk)
+            }
+        };
+        let order = Order {
+            now,
+            peer_timeout_s: self.settings.peer_timeout_s,
+            keep_peers: self.settings.keep_peers,
+        };
+        let written = snapshot::write(disk, source, &order);
+        if let Err(Failure::Disk(_)) = written {
+            // After some errors LMDB refuses all that follows; a file that is opened anew is good again.
+            self.disk = None;
+        }
+        written.map_err(|failure| match failure {
+            Failure::GivenUp => Trouble::GivenUp,
+            Failure::Disk(error) => Trouble::Disk(error),
+        })
+    }
+
+    /// Warns, unless that was done within the last minute.
+    fn warn(&mut self, sentence: &str) {
+        let now_s = self.clock.now().uptime_s;
+        let is_new = |warned_s: u32| now_s.saturating_sub(warned_s) >= WARN_EVERY_S;
+        if self.warned_s.is_none_or(is_new) {
+            self.warned_s = Some(now_s);
+            let failed = self.counters.read().failed;
+            warn!("{sentence}; serving goes on ({failed} snapshots failed so far)");
+        }
+    }
+}
+
+/// Why there is no snapshot.
+enum Trouble {
+    GivenUp,
+    Closed(String),
+    Disk(heed::Error),
+}
+
+impl Trouble {
+    fn sentence(&self, name: &str) -> String {
+        match self {
+            Self::GivenUp => format!("the {name} took too long and is given up"),
+            Self::Closed(sentence) => sentence.clone(),
+            Self::Disk(error) => format!("the {name} could not be written: {error}"),
+        }
+    }
+}
+
+/// All cores of a running tracker.
+#[derive(Clone)]
+struct Cores {
+    collector: Collector,
+    counters: Vec<Arc<ThreadCounters>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Source for Cores {
+    fn estimate(&self) -> u64 {
+        let totals: crate::counters::Totals = self.counters.iter().map(|c| c.read()).sum();
+        let v4 = totals.tally(Tally::SeedersV4) + totals.tally(Tally::LeechersV4);
+        let v6 = totals.tally(Tally::SeedersV6) + totals.tally(Tally::LeechersV6);
+        schema::estimate(totals.tally(Tally::Torrents), v4, v6)
+    }
+
+    fn collect(&mut self, wanted: &Wanted) -> Option<Vec<Vec<u8>>> {
+        let mut buffers = Vec::new();
+        for core in 0..self.collector.cores() {
+            let (full_sender, full) = bounded::<Chunk<u8>>(BUFFERS);
+            let (spare, spare_receiver) = bounded(BUFFERS);
+            let new_buffer = || Vec::with_capacity(BUFFER_BYTES);
+            for _ in 0..BUFFERS {
+                // There is room for all of them.
+                spare.send(new_buffer()).ok()?;
+            }
+            let export = Export::swarms(Telling::new(wanted.clone()), full_sender, spare_receiver);
+            self.collector.export(core, export).ok()?;
+            loop {
+                let chunk = self.wait(&full)?;
+                buffers.push(chunk.rows);
+                if chunk.last {
+                    break;
+                }
+                spare.send(new_buffer()).ok()?;
+                self.collector.ring(core);
+            }
+        }
+        Some(buffers)
+    }
+
+    fn gives_up(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn gives_up_quietly(&self) -> bool {
+        self.gives_up()
+    }
+}
+
+impl Cores {
+    fn wait(&self, full: &Receiver<Chunk<u8>>) -> Option<Chunk<u8>> {
+        let looks = BUFFER_PATIENCE.as_millis() / LOOK_AGAIN.as_millis();
+        for _ in 0..looks {
+            match full.recv_timeout(LOOK_AGAIN) {
+                Ok(chunk) => return Some(chunk),
+                Err(RecvTimeoutError::Timeout) if !self.gives_up() => {}
+                Err(_) => return None,
+            }
+        }
+        None
+    }
+}
+
+/// The swarms of cores that have ended.
+pub(super) struct Rest {
+    swarms: Vec<Swarms>,
+    stopwatch: Stopwatch,
+}
+
+impl Rest {
+    pub(super) fn new(swarms: Vec<Swarms>) -> Self {
+        let stopwatch = Stopwatch::start();
+        Self { swarms, stopwatch }
+    }
+
+    #[cfg(test)]
+    pub(super) fn into_swarms(self) -> Vec<Swarms> {
+        self.swarms
+    }
+}
+
+impl Source for Rest {
+    fn estimate(&self) -> u64 {
+        let bytes = |swarms: &Swarms| {
+            let gauges = swarms.gauges();
+            let (v4, v6) = (gauges.v4.peers() as u64, gauges.v6.peers() as u64);
+            schema::estimate(swarms.len() as u64, v4, v6)
+        };
+        self.swarms.iter().map(bytes).sum()
+    }
+
+    fn collect(&mut self, wanted: &Wanted) -> Option<Vec<Vec<u8>>> {
+        let tell = |swarms: &Swarms| {
+            let mut telling = Telling::new(wanted.clone());
+            let mut buffer = Vec::new();
+            while !telling.go_on(swarms, 1 << 16, &mut buffer) {}
+            buffer
+        };
+        Some(self.swarms.iter().map(tell).collect())
+    }
+
+    fn gives_up(&self) -> bool {
+        self.stopwatch.elapsed() > LAST_PATIENCE
+    }
+
+    fn gives_up_quietly(&self) -> bool {
+        false
+    }
+}
