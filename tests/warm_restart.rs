@@ -367,6 +367,43 @@ fn may_mount() -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
+/// A tracker whose store is on a disk of 1 MiB, on which `before` was run.
+fn on_a_small_disk(disk: &Path, before: &str) -> TrackerProcess {
+    fs::create_dir(disk).unwrap();
+    let mut command = std::process::Command::new("unshare");
+    command.args(["-m", "sh", "-c"]);
+    command.arg(format!(
+        "mount -t tmpfs -o size=1m none \"$1\" && {before}; exec \"$0\" run \\
+         --set udp.listen=127.0.0.1:0 --set http.listen= --set store.path=\"$1/data\" \\
+         --set store.snapshot_interval=1"
+    ));
+    command.arg(shoal().get_program()).arg(disk);
+    TrackerProcess::start_command(command, 1)
+}
+
+#[test]
+fn a_disk_that_is_full_at_the_start_is_told_and_used_once_there_is_room() {
+    if !may_mount() {
+        println!("skipped: mounting a small disk takes root");
+        return;
+    }
+    let place = TempDir::new().unwrap();
+    let disk = place.path().join("disk");
+    let fill = "cat /dev/zero > \"$1/filler\" 2> /dev/null";
+    let mut tracker = on_a_small_disk(&disk, fill);
+    let line = tracker.wait_for_log("cannot make the store", PATIENCE);
+    assert!(
+        line.contains("No space left") && line.contains("tried again"),
+        "{line}"
+    );
+    let client = Client::of(tracker.address());
+    let id = client.connect();
+    client.announce(id, Announce::leecher(info_hash(1), 1001));
+    tracker.wait_for_log("serving goes on", PATIENCE);
+    fs::remove_file(seen_by(&tracker, &disk.join("filler"))).unwrap();
+    tracker.wait_for_log("snapshot: 1 torrents with 1 peers", PATIENCE);
+}
+
 #[test]
 fn a_full_disk_stops_no_answers_is_told_once_and_is_over_when_there_is_room() {
     if !may_mount() {
@@ -375,16 +412,7 @@ fn a_full_disk_stops_no_answers_is_told_once_and_is_over_when_there_is_room() {
     }
     let place = TempDir::new().unwrap();
     let disk = place.path().join("disk");
-    fs::create_dir(&disk).unwrap();
-    let program = shoal();
-    let mut command = std::process::Command::new("unshare");
-    command.args(["-m", "sh", "-c"]);
-    command.arg(
-        "mount -t tmpfs -o size=1m none \"$1\" && exec \"$0\" run --set udp.listen=127.0.0.1:0 \
-         --set http.listen= --set store.path=\"$1/data\" --set store.snapshot_interval=1",
-    );
-    command.arg(program.get_program()).arg(&disk);
-    let mut tracker = TrackerProcess::start_command(command, 1);
+    let mut tracker = on_a_small_disk(&disk, "true");
     let filler = seen_by(&tracker, &disk.join("filler"));
     let mut file = fs::File::create(&filler).unwrap();
     while file.write(&[1; 512]).is_ok_and(|written| written > 0) {}

@@ -137,8 +137,11 @@ pub(super) fn keep(
         .map_err(|error| format!("cannot start the thread of the store: {error}"))
 }
 
-/// Says what became of a damaged file.
+/// Says what became of a damaged file, and that there is none.
 fn told(opened: Opened) -> Store {
+    if let Some(sentence) = opened.unmade {
+        warn!("{sentence}; it will be tried again for the next snapshot");
+    }
     if let Some((sentence, aside)) = opened.set_aside {
         let aside = aside.display();
         warn!("{sentence}; it is kept as {aside}, and the tracker starts with what could be read");

@@ -42,7 +42,9 @@ pub enum Refusal {
     Newer(String),
     /// It is not what any Shoal wrote.
     Damaged(String),
-    /// It can be neither read nor made: rights, a full disk.
+    /// There is none, and it cannot be made now: a full disk.
+    Unmade(String),
+    /// It cannot be read, or there is no folder for it: rights.
     Unusable(String),
 }
 
@@ -50,9 +52,11 @@ impl Refusal {
     /// What to tell.
     pub fn sentence(&self) -> &str {
         match self {
-            Self::Busy(said) | Self::Newer(said) | Self::Damaged(said) | Self::Unusable(said) => {
-                said
-            }
+            Self::Busy(said)
+            | Self::Newer(said)
+            | Self::Damaged(said)
+            | Self::Unmade(said)
+            | Self::Unusable(said) => said,
         }
     }
 }
@@ -186,7 +190,8 @@ impl Disk {
         let explain = |error: heed::Error| match error {
             // What the kernel says comes as an error of input and output, what LMDB finds does not.
             heed::Error::Mdb(error) if len > 0 => broken(&path, &error.to_string()),
-            error => unusable(&error),
+            error if len > 0 => unusable(&error),
+            error => Refusal::Unmade(format!("cannot make the store {shown}: {error}")),
         };
         let env = map(&claim.folder, len).map_err(explain)?;
         let made = if len == 0 {

@@ -76,7 +76,7 @@ impl Keeper {
                 counters: cores,
                 stop: Arc::clone(&stop),
             },
-            disk: Some(store.disk),
+            disk: store.disk,
             claim: store.claim,
             settings: store.settings,
             fresh_salt: store.fresh_salt,

@@ -68,8 +68,8 @@ pub struct Settings {
 
 /// A store that was opened and not written to yet: what cores restore their swarms from.
 pub struct Store {
-    // Closed before the claim ends.
-    disk: Disk,
+    // Closed before the claim ends. None when it could not be made, which the keeper tries again.
+    disk: Option<Disk>,
     claim: Claim,
     settings: Settings,
     fresh_salt: [u8; SALT_LEN],
@@ -82,6 +82,8 @@ pub struct Opened {
     pub store: Store,
     /// What was wrong, and how the damaged file is called now.
     pub set_aside: Option<(String, PathBuf)>,
+    /// Why there is no file yet, as a sentence: it could not be made.
+    pub unmade: Option<String>,
 }
 
 impl Store {
@@ -93,7 +95,12 @@ impl Store {
         now_unix_s: u64,
     ) -> Result<Opened, Refusal> {
         let claim = Claim::stake(path)?;
-        let (disk, set_aside) = open(&claim, settings.on_damage, &fresh_salt, now_unix_s)?;
+        let (disk, set_aside, unmade) =
+            match open(&claim, settings.on_damage, &fresh_salt, now_unix_s) {
+                Ok((disk, set_aside)) => (Some(disk), set_aside, None),
+                Err(Refusal::Unmade(sentence)) => (None, None, Some(sentence)),
+                Err(refusal) => return Err(refusal),
+            };
         let store = Self {
             disk,
             claim,
@@ -101,13 +108,18 @@ impl Store {
             fresh_salt,
             counters: Arc::default(),
         };
-        Ok(Opened { store, set_aside })
+        Ok(Opened {
+            store,
+            set_aside,
+            unmade,
+        })
     }
 
     /// When the last whole snapshot was begun, in Unix seconds, if there is one.
     pub fn taken_unix_s(&self) -> Option<u64> {
-        let databases = self.disk.databases().ok()?;
-        let txn = self.disk.env().read_txn().ok()?;
+        let disk = self.disk.as_ref()?;
+        let databases = disk.databases().ok()?;
+        let txn = disk.env().read_txn().ok()?;
         let bytes = databases.meta.get(&txn, schema::KEY_SNAPSHOT).ok()??;
         Some(Taken::read(bytes).ok()?.unix_s)
     }
@@ -134,8 +146,11 @@ impl Store {
         restored: &mut Restored,
     ) -> Result<(), String> {
         let failed = |error: heed::Error| error.to_string();
-        let txn = self.disk.env().read_txn().map_err(failed)?;
-        let databases = self.disk.databases().map_err(failed)?;
+        let Some(disk) = &self.disk else {
+            return Ok(());
+        };
+        let txn = disk.env().read_txn().map_err(failed)?;
+        let databases = disk.databases().map_err(failed)?;
         for block in databases.swarms.iter(&txn).map_err(failed)? {
             let (key, block) = block.map_err(failed)?;
             self.read_block(key, block, now, &owns, swarms, restored)
@@ -184,7 +199,10 @@ impl Store {
             return Err(refused(&refusal));
         }
         let aside = claim.set_aside(now_unix_s)?;
-        let disk = Disk::open(&claim, fresh_salt)?;
+        let (disk, unmade) = match Disk::open(&claim, fresh_salt) {
+            Ok(disk) => (Some(disk), None),
+            Err(refusal) => (None, Some(refusal.sentence().to_owned())),
+        };
         let store = Self {
             disk,
             claim,
@@ -193,7 +211,11 @@ impl Store {
             counters,
         };
         let set_aside = Some((refusal.sentence().to_owned(), aside));
-        Ok(Opened { store, set_aside })
+        Ok(Opened {
+            store,
+            set_aside,
+            unmade,
+        })
     }
 }
 

@@ -137,7 +137,8 @@ impl Cores {
 
     fn write(self, store: &mut Store, now: Now) -> (Self, u64) {
         let mut source = Rest::new(self.cores);
-        let written = snapshot::write(&mut store.disk, &mut source, &order(now)).unwrap();
+        let written =
+            snapshot::write(store.disk.as_mut().unwrap(), &mut source, &order(now)).unwrap();
         let cores = source.into_swarms();
         let peers = cores
             .iter()
@@ -255,7 +256,7 @@ fn without_peers_only_counts_are_kept_and_those_that_a_file_has_are_left_out() {
         ..order(now(0))
     };
     let mut source = Rest::new(cores.cores);
-    let written = snapshot::write(&mut store.disk, &mut source, &order).unwrap();
+    let written = snapshot::write(store.disk.as_mut().unwrap(), &mut source, &order).unwrap();
     assert_eq!((written.torrents, written.peers), (3, 0));
     store.settings.keep_peers = true;
     let restored = Cores::new(1, 1).restore(&store, now(0));
@@ -328,7 +329,7 @@ fn a_snapshot_that_ends_halfway_leaves_every_torrent_as_it_was_or_as_it_is() {
             rest: Rest::new(cores.cores),
             looks: looks.into(),
         };
-        let written = snapshot::write(&mut store.disk, &mut source, &order(now(1)));
+        let written = snapshot::write(store.disk.as_mut().unwrap(), &mut source, &order(now(1)));
         assert!(matches!(written, Err(Failure::GivenUp)));
         let mut back = Cores::new(3, 1);
         back.restore(&store, now(1));
@@ -441,7 +442,7 @@ fn use_it(folder: &Path, mangled: &[u8]) -> bool {
     }
     let mut source = Rest::new(vec![swarms]);
     // An error is as good as success here; the end of the process would not be.
-    let _ = snapshot::write(&mut store.disk, &mut source, &order(now(0)));
+    let _ = snapshot::write(store.disk.as_mut().unwrap(), &mut source, &order(now(0)));
     set_aside.is_none()
 }
 
