@@ -280,7 +280,8 @@ impl Source for Cores {
             let new_buffer = || Vec::with_capacity(BUFFER_BYTES);
             for _ in 0..BUFFERS {
                 // There is room for all of them.
-                spare.send(new_buffer()).ok()?;
+                // A core that has filled its last buffer wants no more.
+                let _ = spare.send(new_buffer());
             }
             let export = Export::swarms(Telling::new(wanted.clone()), full_sender, spare_receiver);
             self.collector.export(core, export).ok()?;
@@ -290,7 +291,8 @@ impl Source for Cores {
                 if chunk.last {
                     break;
                 }
-                spare.send(new_buffer()).ok()?;
+                // A core that has filled its last buffer wants no more.
+                let _ = spare.send(new_buffer());
                 self.collector.ring(core);
             }
         }
