@@ -30,7 +30,7 @@ below the target folder.
   --quick              one round of 2 s
   --server-cpu N       CPU of the servers (0)
   --generator-cpu N    CPU of the generator (1)
-  --port N             TCP and UDP port on 127.0.0.1 (7080)
+  --port N             first of the TCP and UDP ports on 127.0.0.1 (7080)
   --results DIR        keep the result of every run there (a temporary directory)
   --out FILE           also write the page to FILE
   --write              also put the page into bench/README.md
@@ -184,7 +184,7 @@ if wants aquatic && [[ ! -x $aquatic ]]; then
 fi
 
 host=127.0.0.1
-address=$host:$port
+first_port=$port starts=0
 certificate=$scratch/certificate.pem private_key=$scratch/private_key.pem
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 \
     -subj /CN=localhost -addext "subjectAltName=DNS:localhost,IP:$host" \
@@ -218,6 +218,11 @@ is_listening() {
 
 start_server() {
     local server=$1 load=$2 command
+    # A port of its own for every start: the connections of a server that closes first linger for a
+    # minute and keep others from its port.
+    port=$((first_port + starts % 100))
+    starts=$((starts + 1))
+    address=$host:$port
     # A state of its own for every start, so that no server finds the peers of the last.
     rm -rf "${scratch:?}/home"
     mkdir "$scratch/home"
