@@ -65,6 +65,26 @@ fn random_http(port: usize, rng: &mut fastrand::Rng) -> HttpListener {
     }
 }
 
+fn random_access(rng: &mut fastrand::Rng) -> Access {
+    let paths = ["", "/etc/\"a\" {b}", "a, b\t\u{e9}"];
+    Access {
+        connection_id_lifetime: rng.u32(60..=7200),
+        mode: if rng.bool() {
+            Mode::Public
+        } else {
+            Mode::Listed
+        },
+        // A mode of lists needs one.
+        allowlist: format!("{}.txt", odd_text(&paths, rng)),
+        blocklist: odd_text(&paths, rng),
+        ip_blocklist: odd_text(&paths, rng),
+        client_blocklist: (0..rng.usize(0..3))
+            .map(|_| odd_text(&["-XL", "\"", "a, b"], rng))
+            .collect(),
+        deny: if rng.bool() { Deny::Soft } else { Deny::Error },
+    }
+}
+
 fn random_config(rng: &mut fastrand::Rng) -> Config {
     let interval = rng.u32(1..=86_400);
     let numwant_max = rng.u32(1..=200);
@@ -73,7 +93,6 @@ fn random_config(rng: &mut fastrand::Rng) -> Config {
         1 => (Some(rng.u32(interval.max(2)..=604_800)), None),
         _ => (None, Some(2.0 + 5.0 * rng.f64())),
     };
-    let paths = ["", "/etc/\"a\" {b}", "a, b\t\u{e9}"];
     let mut external_ip = Vec::new();
     if rng.bool() {
         external_ip.push(random_v4(rng));
@@ -140,22 +159,7 @@ fn random_config(rng: &mut fastrand::Rng) -> Config {
             remove_peerless: rng.bool(),
             peer_details: rng.bool(),
         },
-        access: Access {
-            connection_id_lifetime: rng.u32(60..=7200),
-            mode: if rng.bool() {
-                Mode::Public
-            } else {
-                Mode::Listed
-            },
-            // A mode of lists needs one.
-            allowlist: format!("{}.txt", odd_text(&paths, rng)),
-            blocklist: odd_text(&paths, rng),
-            ip_blocklist: odd_text(&paths, rng),
-            client_blocklist: (0..rng.usize(0..3))
-                .map(|_| odd_text(&["-XL", "\"", "a, b"], rng))
-                .collect(),
-            deny: if rng.bool() { Deny::Soft } else { Deny::Error },
-        },
+        access: random_access(rng),
         store: Store {
             path: odd_text(
                 &["", "shoal-data", "/var/lib/\"shoal\"", "a b\t\u{e9}"],
