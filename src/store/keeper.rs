@@ -256,6 +256,13 @@ impl Trouble {
     }
 }
 
+/// An empty buffer whose pages this thread has touched, lest the core that fills it waits for them.
+fn new_buffer() -> Vec<u8> {
+    let mut buffer = vec![1; BUFFER_BYTES];
+    buffer.clear();
+    buffer
+}
+
 /// All cores of a running tracker.
 #[derive(Clone)]
 struct Cores {
@@ -277,7 +284,6 @@ impl Source for Cores {
         for core in 0..self.collector.cores() {
             let (full_sender, full) = bounded::<Chunk<u8>>(BUFFERS);
             let (spare, spare_receiver) = bounded(BUFFERS);
-            let new_buffer = || Vec::with_capacity(BUFFER_BYTES);
             for _ in 0..BUFFERS {
                 // There is room for all of them.
                 // A core that has filled its last buffer wants no more.
