@@ -90,42 +90,8 @@ for server in "${servers[@]}"; do
 done
 [[ $server_cpu != "$generator_cpu" ]] || fail "the server and the generator need a CPU each" 2
 
-server_pid='' generator_pid=''
-
-# Ends the server that this script started, and only that one; the hard way if it will not listen.
-stop_server() {
-    if [[ -n $server_pid ]]; then
-        kill "$server_pid" 2>/dev/null || true
-        for ((tenth = 0; tenth < 100; tenth++)); do
-            kill -0 "$server_pid" 2>/dev/null || break
-            sleep 0.1
-        done
-        kill -KILL "$server_pid" 2>/dev/null || true
-        wait "$server_pid" 2>/dev/null || true
-        server_pid=''
-    fi
-}
-
-clean_up() {
-    [[ -z $generator_pid ]] || kill "$generator_pid" 2>/dev/null || true
-    stop_server
-    rm -rf "$scratch"
-}
-
-scratch=$(mktemp -d)
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-if [[ -n $results ]]; then
-    mkdir -p "$results"
-    results=$(cd "$results" && pwd)
-    # Results of another day would be averaged with those of this.
-    [[ -z $(ls -A "$results") ]] || fail "$results is not empty" 2
-else
-    results=$scratch/results
-    mkdir "$results"
-fi
+# shellcheck source=scripts/lib/servers.sh
+. "scripts/lib/servers.sh"
 
 packages=(-p shoal-bench)
 [[ "${servers[*]}" == echo ]] || packages+=(-p shoal)

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::gate::networks;
+
 /// Whether `address` is written in its own family: sources that arrive as `::ffff:192.0.2.1` are
 /// taken for IPv4 everywhere, so nothing would ever match the longer form.
 pub(super) fn is_canonical(address: IpAddr) -> bool {
@@ -18,13 +20,8 @@ pub(super) fn is_reachable(address: IpAddr) -> bool {
         && address != IpAddr::from([255, 255, 255, 255])
 }
 
-/// A network such as `192.0.2.0/24`, or an address, which is the network of itself alone.
 fn parse_network(text: &str) -> Option<IpNet> {
-    let network: IpNet = match text.parse() {
-        Ok(network) => network,
-        Err(_) => IpNet::from(text.parse::<IpAddr>().ok()?),
-    };
-    is_canonical(network.addr()).then(|| network.trunc())
+    networks::parse(text.as_bytes())
 }
 
 /// Networks and addresses, or the first text that is neither.

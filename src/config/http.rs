@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::address::is_canonical;
+use super::value::is_path;
 
 /// What the address of a unix socket begins with.
 const UNIX_PREFIX: &str = "unix:";
@@ -159,8 +160,7 @@ impl fmt::Display for ProxyHeader {
 
 /// The path of a file, as long as the kernel takes one.
 pub(super) fn parse_file(text: &str) -> Option<&Path> {
-    let fits = (1..=4096).contains(&text.len()) && !text.contains('\0');
-    fits.then(|| Path::new(text))
+    (!text.is_empty() && is_path(text)).then(|| Path::new(text))
 }
 
 /// Scheme and host of a redirect, without the slash that may end it, so that the path of a request

@@ -127,6 +127,11 @@ pub(super) fn split(text: &str) -> Vec<&str> {
     inner.split(',').map(unquoted).collect()
 }
 
+/// Whether the kernel could take `text` as a path; an empty one names nothing.
+pub(super) fn is_path(text: &str) -> bool {
+    text.len() <= 4096 && !text.contains('\0')
+}
+
 fn unquoted(text: &str) -> &str {
     let text = text.trim();
     ['"', '\'']

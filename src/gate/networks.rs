@@ -45,7 +45,7 @@ pub fn read(text: &[u8]) -> Result<Networks, BadLine> {
 
 /// A network such as `192.0.2.0/24`, or an address, which is the network of itself alone. Sources that
 /// arrive as `::ffff:192.0.2.1` are IPv4 everywhere, so the longer form would match nobody.
-fn parse(word: &[u8]) -> Option<IpNet> {
+pub fn parse(word: &[u8]) -> Option<IpNet> {
     let text = std::str::from_utf8(word).ok()?;
     let network: IpNet = match text.parse() {
         Ok(network) => network,

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use crate::config::PEER_EXPIRE_FACTOR_DEFAULT;
 use crate::config::address::{is_reachable, parse_networks};
 use crate::config::key::Key;
+use crate::config::value::is_path;
 use crate::gate::access::{Deny, Mode};
 use crate::limits::{REPLY_PEERS_V4_MAX, SCRAPE_HASHES_MAX};
 
@@ -227,21 +228,21 @@ pub(super) const ACCESS: &[Key] = &[
          is a line that begins with #.",
         FILE,
         |config, _| config.access.allowlist.clone(),
-        |config, _, path| file(path).map(|path| config.access.allowlist = path),
+        |config, _, path| is_path(path).then(|| config.access.allowlist = path.into()),
     ),
     Key::text(
         "blocklist",
         "File of the torrents that are not served, in the same form.",
         FILE,
         |config, _| config.access.blocklist.clone(),
-        |config, _, path| file(path).map(|path| config.access.blocklist = path),
+        |config, _, path| is_path(path).then(|| config.access.blocklist = path.into()),
     ),
     Key::text(
         "ip_blocklist",
         "File of the sources that are turned away: an address or a network a line.",
         FILE,
         |config, _| config.access.ip_blocklist.clone(),
-        |config, _, path| file(path).map(|path| config.access.ip_blocklist = path),
+        |config, _, path| is_path(path).then(|| config.access.ip_blocklist = path.into()),
     ),
     Key::list(
         "client_blocklist",
@@ -282,8 +283,8 @@ pub(super) const ACCESS: &[Key] = &[
     Key::whole(
         "connection_id_lifetime",
         "Seconds for which a connection id is accepted, and up to a minute more. BEP 15 asks\n\
-     for two minutes, but most clients keep theirs for longer; a short life only makes them\n\
-     ask twice.",
+         for two minutes, but most clients keep theirs for longer; a short life only makes them\n\
+         ask twice.",
         (60, 7200),
         |config| config.access.connection_id_lifetime.into(),
         |config, seconds| config.access.connection_id_lifetime = seconds as u32,
@@ -291,7 +292,3 @@ pub(super) const ACCESS: &[Key] = &[
 ];
 
 const FILE: &str = "a path of at most 4096 bytes without NUL, or nothing";
-
-fn file(path: &str) -> Option<String> {
-    (path.len() <= 4096 && !path.contains('\0')).then(|| path.to_owned())
-}

@@ -3,6 +3,7 @@
 use log::LevelFilter;
 
 use crate::config::key::Key;
+use crate::config::value::is_path;
 use crate::config::{Backend, OnDamage};
 use crate::limits::CORES_MAX;
 
@@ -118,9 +119,7 @@ pub(super) const STORE: &[Key] = &[
          keep nothing.",
         "a path of at most 4096 bytes without NUL",
         |config, _| config.store.path.clone(),
-        |config, _, path| {
-            (path.len() <= 4096 && !path.contains('\0')).then(|| config.store.path = path.into())
-        },
+        |config, _, path| is_path(path).then(|| config.store.path = path.into()),
     ),
     Key::whole(
         "snapshot_interval",

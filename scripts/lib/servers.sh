@@ -1,0 +1,40 @@
+# shellcheck shell=bash
+# Read by the benches: the server and the generator of the moment, which end with the script, and the
+# folder of the results. Expects `results` (a folder or nothing) and `fail`.
+
+server_pid='' generator_pid=''
+
+# Ends the server that this script started, and only that one; the hard way if it will not listen.
+stop_server() {
+    if [[ -n $server_pid ]]; then
+        kill "$server_pid" 2>/dev/null || true
+        for ((tenth = 0; tenth < 100; tenth++)); do
+            kill -0 "$server_pid" 2>/dev/null || break
+            sleep 0.1
+        done
+        kill -KILL "$server_pid" 2>/dev/null || true
+        wait "$server_pid" 2>/dev/null || true
+        server_pid=''
+    fi
+}
+
+clean_up() {
+    [[ -z $generator_pid ]] || kill "$generator_pid" 2>/dev/null || true
+    stop_server
+    rm -rf "$scratch"
+}
+
+scratch=$(mktemp -d)
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+if [[ -n $results ]]; then
+    mkdir -p "$results"
+    results=$(cd "$results" && pwd)
+    # Results of another day would be averaged with those of this.
+    [[ -z $(ls -A "$results") ]] || fail "$results is not empty" 2
+else
+    results=$scratch/results
+    mkdir "$results"
+fi
