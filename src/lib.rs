@@ -47,4 +47,5 @@ pub mod limits;
 pub mod prefetch;
 pub mod privileges;
 pub mod query;
+pub mod registrar;
 pub mod store;

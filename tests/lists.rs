@@ -93,7 +93,7 @@ fn a_torrent_that_is_blocked_while_it_is_served_is_gone_from_announces_and_scrap
     let lists = Lists::new();
     let mut config = two_cores();
     config.access.blocklist = lists.write("block", "");
-    let mut server = Server::start(&config);
+    let server = Server::start(&config);
     let client = server.client();
     let id = client.connect();
     client.announce(id, Announce::seeder(LISTED, 6881));
@@ -119,7 +119,7 @@ fn a_torrent_that_is_blocked_while_it_is_served_is_gone_from_announces_and_scrap
         1
     );
     let deadline = Instant::now() + PATIENCE;
-    while server.tracker.free_retired() {
+    while server.tracker.registrar().free_retired() {
         assert!(Instant::now() < deadline, "somebody holds on to old lists");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -185,7 +185,7 @@ fn a_bad_line_is_named_and_the_old_list_stays() {
     let mut config = two_cores();
     config.access.mode = Mode::Listed;
     config.access.allowlist = lists.write("allow", &hex(LISTED));
-    let mut server = Server::start(&config);
+    let server = Server::start(&config);
     lists.write("allow", &format!("{}\nnonsense\n", hex(OTHER)));
     let said = server.tracker.reload(&config);
     assert_eq!(said.len(), 1, "{said:?}");
@@ -226,7 +226,7 @@ fn at_the_start_a_list_that_cannot_be_read_is_one_sentence() {
 fn the_mode_changes_while_the_tracker_runs_and_what_takes_a_restart_is_said() {
     let lists = Lists::new();
     let mut config = two_cores();
-    let mut server = Server::start(&config);
+    let server = Server::start(&config);
     let client = server.client();
     let id = client.connect();
     assert_eq!(

@@ -1,6 +1,5 @@
 //! The start, told in order: cores, sockets, privileges, threads; and the end.
 
-mod access;
 mod cores;
 mod http;
 mod listeners;
@@ -14,7 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use arc_swap::ArcSwap;
 use crossbeam_channel::{Sender, bounded};
 use log::info;
 
@@ -22,11 +20,11 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{self, Event};
 use crate::counters::{ThreadCounters, Totals};
-use crate::gate::access::Access;
 use crate::net::socket::Listener;
 use crate::net::steering::Steering;
 use crate::net::{Doorbell, Engine, port_owner};
 use crate::privileges;
+use crate::registrar::Registrar;
 use crate::shard::{Core, Mesh, Rules, Shard};
 use crate::store::{Keeper, StoreTotals};
 use crate::swarm::{self, Swarms};
@@ -62,12 +60,7 @@ pub struct Tracker {
     http: http::Http,
     keeper: Option<Keeper>,
     clock: Clock,
-    steering: Steering,
-    config: Config,
-    access: Arc<ArcSwap<Access>>,
-    /// Lists that were replaced and may still be in somebody's hands: freeing many of them is work
-    /// that no core should do.
-    retired: Vec<Arc<Access>>,
+    registrar: Arc<Registrar>,
 }
 
 impl Tracker {
@@ -84,16 +77,13 @@ impl Tracker {
         let http_threads = http::threads(config, cores);
         let http_bound = http.bind(config, http_threads, clock)?;
         privileges::become_user(&config.workers.user)?;
-        let (access, mistakes) = access::read(config, cores, &steering, &Access::default());
-        if !mistakes.is_empty() {
-            return Err(mistakes.join("\n"));
-        }
-        access::report(config, &access);
         if !config.workers.user.is_empty() {
             http.check_certificates(clock.now().unix_s);
         }
 
         let shelf = store::Shelf::open(config, clock)?;
+        let records = shelf.as_ref().map(|_| Arc::default());
+        let registrar = Registrar::start(config, cores, steering, records, clock)?;
         let doorbells: Vec<Arc<Doorbell>> = (0..cores)
             .map(|_| Doorbell::new().map(Arc::new))
             .collect::<io::Result<_>>()
@@ -113,10 +103,7 @@ impl Tracker {
             http,
             keeper: None,
             clock: clock.clone(),
-            steering,
-            config: config.clone(),
-            access: Arc::new(ArcSwap::from_pointee(access)),
-            retired: Vec::new(),
+            registrar: Arc::new(registrar),
         };
         let rules = rules::rules(config, &tracker.listeners, steering)?;
         let (meshes, counters) = Mesh::between(&tracker.doorbells, http_threads);
@@ -140,7 +127,7 @@ impl Tracker {
         let given = http::Given {
             config,
             rules: &rules,
-            access: &tracker.access,
+            access: tracker.registrar.access(),
             cpus: &cpus,
             collector: &collector,
             clock,
@@ -172,7 +159,7 @@ impl Tracker {
             let mut swarms = Swarms::new(rules::swarm_settings(config, cpus.len())?);
             let random = fastrand::Rng::with_seed(rules::secret()?);
             let counters = Arc::clone(&self.counters[core]);
-            let (access, rules) = (Arc::clone(&self.access), rules.clone());
+            let (access, rules) = (Arc::clone(self.registrar.access()), rules.clone());
             let (backend, fell_back) = (config.workers.backend, Arc::clone(&fell_back));
             let (clock, ready) = (self.clock.clone(), ready.clone());
             let (stop, doorbell) = (Arc::clone(&self.stop), Arc::clone(&self.doorbells[core]));
@@ -273,40 +260,19 @@ impl Tracker {
 
     /// Reads the lists again, and what else may change while the tracker runs, as `config` says. Every
     /// list that cannot be read stays as it is; the sentences say which, and what takes a restart.
-    pub fn reload(&mut self, config: &Config) -> Vec<String> {
-        let mut live = self.config.clone();
-        live.access = config.access.clone();
-        live.access.connection_id_lifetime = self.config.access.connection_id_lifetime;
-        live.announce
-            .ignore_ip
-            .clone_from(&config.announce.ignore_ip);
-        live.announce.allow_private_peers = config.announce.allow_private_peers;
-        let cores = self.counters.len();
-        let old = self.access.load_full();
-        let (access, mut sentences) = access::read(&live, cores, &self.steering, &old);
-        access::report(&live, &access);
-        drop(old);
-        self.retired.push(self.access.swap(Arc::new(access)));
+    pub fn reload(&self, config: &Config) -> Vec<String> {
+        let sentences = self.registrar.reload(config);
         // Everybody takes the new lists now, and lets go of the old.
         self.http.wake();
         for doorbell in &self.doorbells {
             doorbell.ring();
         }
-        if live != *config {
-            sentences.push(
-                "the lists and address rules were read again; the other changes in the configuration \
-                 take a restart"
-                    .to_owned(),
-            );
-        }
-        self.config = live;
         sentences
     }
 
-    /// Frees the lists that nobody holds any more. True when some are still held.
-    pub fn free_retired(&mut self) -> bool {
-        self.retired.retain(|access| Arc::strong_count(access) > 1);
-        !self.retired.is_empty()
+    /// Changes lists, keys and mode.
+    pub fn registrar(&self) -> &Arc<Registrar> {
+        &self.registrar
     }
 
     /// Reads the certificates again: all of them, or those whose files have changed.

@@ -16,7 +16,7 @@ pub(super) fn check(config: &Config, given: &Given) -> Vec<String> {
     mistakes.extend(numwant(config, given));
     mistakes.extend(peer_timeout(config, given));
     mistakes.extend(min_interval(config, given));
-    mistakes.extend(allowlist(config, given));
+    mistakes.extend(lists(config, given));
     mistakes.extend(no_listener(config, given));
     mistakes.extend(too_many("udp", config.udp.len(), given));
     mistakes.extend(too_many("http", config.http.len(), given));
@@ -47,18 +47,28 @@ fn numwant(config: &Config, given: &Given) -> Option<String> {
     ))
 }
 
-fn allowlist(config: &Config, given: &Given) -> Option<String> {
+fn lists(config: &Config, given: &Given) -> Option<String> {
     const KEYS: [&str; 2] = ["mode", "allowlist"];
-    if config.access.mode == Mode::Public
-        || !config.access.allowlist.is_empty()
+    let mode = config.access.mode;
+    let from_file = mode == Mode::Listed && !config.access.allowlist.is_empty();
+    if mode == Mode::Public
+        || from_file
+        || !config.store.path.is_empty()
         || !given.all_read("access", &KEYS)
+        || !given.all_read("store", &["path"])
     {
         return None;
     }
     let place = given.place("access", &KEYS);
+    let missing = if mode.is_private() {
+        "keys"
+    } else {
+        "the allowlist"
+    };
     Some(format!(
-        "{place}: [access] mode is \"listed\", but allowlist names no file, so nothing would be served; \
-         name one or set mode to \"public\""
+        "{place}: [access] mode is \"{}\", but without a [store] path there is nowhere to keep {missing}, \
+         so nobody would be served; give [store] a path",
+        mode.name()
     ))
 }
 

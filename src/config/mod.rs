@@ -208,9 +208,12 @@ pub struct Swarm {
 pub struct Access {
     /// Seconds for which a connection id is accepted, and up to a minute more; 60 to 7200.
     pub connection_id_lifetime: u32,
-    /// Which torrents are served.
+    /// Which torrents are served, and to whom.
     pub mode: Mode,
-    /// File of info-hashes that are served when `mode` is "listed"; empty = none.
+    /// Parameter of an announce URL's query that may hold a key, at most 32 letters, digits, dots,
+    /// dashes and underscores; empty = none.
+    pub key_parameter: String,
+    /// File of info-hashes that are served in the listed modes; empty = none.
     pub allowlist: String,
     /// File of info-hashes that are not served; empty = none.
     pub blocklist: String,
@@ -361,6 +364,7 @@ impl Default for Access {
         Self {
             connection_id_lifetime: 900,
             mode: Mode::Public,
+            key_parameter: "passkey".to_owned(),
             allowlist: String::new(),
             blocklist: String::new(),
             ip_blocklist: String::new(),

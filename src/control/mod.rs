@@ -108,7 +108,7 @@ impl Chore {
 
 /// Waits until the tracker is to stop, and stops it. `stats_interval_s` of 0 reports only when asked.
 pub fn run(
-    mut tracker: Tracker,
+    tracker: Tracker,
     signals: &Signals,
     stats_interval_s: u32,
     reload: &dyn Fn() -> Result<Config, Vec<String>>,
@@ -133,14 +133,16 @@ pub fn run(
                 if certificates.as_mut().is_some_and(Chore::is_due) {
                     tracker.reload_certificates(false);
                 }
-                if freeing.as_mut().is_some_and(Chore::is_due) && !tracker.free_retired() {
+                if freeing.as_mut().is_some_and(Chore::is_due)
+                    && !tracker.registrar().free_retired()
+                {
                     freeing = None;
                 }
             }
             Ok(Event::Report) => report(&tracker),
             Ok(Event::Reload) => {
                 tracker.reload_certificates(true);
-                reload_configuration(&mut tracker, reload);
+                reload_configuration(&tracker, reload);
                 freeing = Some(Chore::every(FREE_EVERY));
             }
             Ok(Event::Stop(signal)) => {
@@ -169,7 +171,7 @@ pub fn run(
 }
 
 /// SIGHUP: what can change while the tracker runs, changes; the rest is named.
-fn reload_configuration(tracker: &mut Tracker, reload: &dyn Fn() -> Result<Config, Vec<String>>) {
+fn reload_configuration(tracker: &Tracker, reload: &dyn Fn() -> Result<Config, Vec<String>>) {
     let (sentences, outcome) = match reload() {
         Ok(config) => (tracker.reload(&config), "SIGHUP: reloaded"),
         Err(mistakes) => (mistakes, "SIGHUP: the configuration stays as it was"),

@@ -1,6 +1,7 @@
 //! Why something was refused, and the words for it.
 
 use crate::gate::address_policy::Refusal;
+use crate::gate::keys::KeyFault;
 use crate::wire::udp::Silence;
 
 /// Why a datagram got no answer.
@@ -109,10 +110,18 @@ pub enum Fault {
     BlockedAddress,
     /// Its client is not welcome.
     ClientNotAllowed,
+    /// The tracker is private, and its URL has no key.
+    MissingKey,
+    /// What stands in the place of its key is none.
+    MalformedKey,
+    /// Nobody was given its key.
+    UnknownKey,
+    /// Its key was good until lately.
+    ExpiredKey,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::ExpiredConnectionId,
         Self::InvalidPort,
         Self::NoInfoHash,
@@ -129,6 +138,10 @@ impl Fault {
         Self::InfoHashNotAllowed,
         Self::BlockedAddress,
         Self::ClientNotAllowed,
+        Self::MissingKey,
+        Self::MalformedKey,
+        Self::UnknownKey,
+        Self::ExpiredKey,
     ];
 
     /// What the client is told; fewer than 64 bytes.
@@ -150,6 +163,11 @@ impl Fault {
             Self::InfoHashNotAllowed => "info_hash not allowed",
             Self::BlockedAddress => "address blocked",
             Self::ClientNotAllowed => "client not allowed",
+            // Scripts look for the first two words, which Torrust has too.
+            Self::MissingKey => "Authentication error: the announce URL has no key",
+            Self::MalformedKey => "Authentication error: the key is malformed",
+            Self::UnknownKey => "Authentication error: unknown key",
+            Self::ExpiredKey => "Authentication error: the key has expired",
         }
     }
 
@@ -180,6 +198,10 @@ impl Fault {
             Self::InfoHashNotAllowed => "info_hash_not_allowed",
             Self::BlockedAddress => "blocked_address",
             Self::ClientNotAllowed => "client_not_allowed",
+            Self::MissingKey => "missing_key",
+            Self::MalformedKey => "malformed_key",
+            Self::UnknownKey => "unknown_key",
+            Self::ExpiredKey => "expired_key",
         }
     }
 }
@@ -189,6 +211,17 @@ impl From<Refusal> for Fault {
         match refusal {
             Refusal::Ignored => Self::IgnoredAddress,
             Refusal::NotPublic => Self::PrivateAddress,
+        }
+    }
+}
+
+impl From<KeyFault> for Fault {
+    fn from(fault: KeyFault) -> Self {
+        match fault {
+            KeyFault::Missing => Self::MissingKey,
+            KeyFault::Malformed => Self::MalformedKey,
+            KeyFault::Unknown => Self::UnknownKey,
+            KeyFault::Expired => Self::ExpiredKey,
         }
     }
 }

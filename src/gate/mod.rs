@@ -1,10 +1,13 @@
 //! Who may speak: connection ids prove an address, the address policy says which addresses are
-//! served and stored, and the operator's lists turn away torrents, clients and sources.
+//! served and stored, the operator's lists turn away torrents, clients and sources, and the keys of a
+//! private tracker let in those who have one.
 
 pub mod access;
 pub mod address_policy;
 pub mod connection_id;
 pub mod hash_list;
+pub mod keys;
+pub mod layered;
 pub mod networks;
 
 use std::fmt;

@@ -8,12 +8,13 @@ use super::connection::Connection;
 use super::full_scrape::Form;
 use crate::counters::{BadRequest, Count, Family, Fault, Kind};
 use crate::gate::address_policy::is_unicast;
+use crate::gate::keys::KeyFault;
 use crate::limits::{HEAD_LEN_MAX, SCRAPE_HASHES_MAX};
 use crate::shard::{Ask, Matter, Said};
-use crate::swarm::PeerDetails;
+use crate::swarm::{PeerDetails, Totals};
 use crate::wire::http::announce::AnnounceQuery;
 use crate::wire::http::forwarded::client_address;
-use crate::wire::http::head::{self, Encodings, Head, HeadFault, Method};
+use crate::wire::http::head::{self, Encodings, Head, HeadFault, Method, Target};
 use crate::wire::http::query::QueryFault;
 use crate::wire::http::response::{Connection as Keep, Location, ResponseHead, Status};
 use crate::wire::http::route::{Route, route};
@@ -160,14 +161,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 terms.kind = Kind::Announce;
                 match self.source(head, &mut terms) {
                     Err(fault) => Handled::Reply(self.failure(fault, &terms), terms),
-                    Ok(source) => self.handle_announce(head.target.query, source, terms),
+                    Ok(source) => self.handle_announce(&head.target, source, terms),
                 }
             }
             Route::Scrape { .. } => {
                 terms.kind = Kind::Scrape;
                 match self.source(head, &mut terms) {
                     Err(fault) => Handled::Reply(self.failure(fault, &terms), terms),
-                    Ok(_) => self.handle_scrape(head.target.query, terms),
+                    Ok(_) => self.handle_scrape(&head.target, terms),
                 }
             }
             Route::Robots => self.plain(Status::Ok, "User-agent: *\nDisallow: /\n", terms),
@@ -208,11 +209,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn handle_announce(
         &mut self,
-        query: Option<&[u8]>,
+        target: &Target<'_>,
         source: IpAddr,
         mut terms: Terms,
     ) -> Handled {
-        let query = match AnnounceQuery::parse(query.unwrap_or_default()) {
+        if let Err(fault) = self.key_in(target) {
+            return Handled::Reply(self.failure(fault.into(), &terms), terms);
+        }
+        let query = match AnnounceQuery::parse(target.query.unwrap_or_default()) {
             Ok(query) => query,
             Err(fault) => return Handled::Reply(self.failure(fault.into(), &terms), terms),
         };
@@ -252,7 +256,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Handled::Ask(ask, terms)
     }
 
-    fn handle_scrape(&mut self, query: Option<&[u8]>, terms: Terms) -> Handled {
+    /// The number of the key in the URL, where one is needed; 0 where none is.
+    fn key_in(&self, target: &Target<'_>) -> Result<u32, KeyFault> {
+        self.thread.with_access(|access| {
+            if access.mode.is_private() {
+                access.key_in(target, self.thread.clock.now().unix_s)
+            } else {
+                Ok(0)
+            }
+        })
+    }
+
+    fn handle_scrape(&mut self, target: &Target<'_>, terms: Terms) -> Handled {
+        // Whoever has no good key may ask, and learns nothing.
+        let knows_nothing = match self.key_in(target) {
+            Ok(_) => false,
+            Err(KeyFault::Malformed) => {
+                return Handled::Reply(self.failure(Fault::MalformedKey, &terms), terms);
+            }
+            Err(KeyFault::Missing | KeyFault::Unknown | KeyFault::Expired) => true,
+        };
         let Some(mut ask) = self.thread.asks.blank() else {
             return Handled::NoRoom;
         };
@@ -260,12 +283,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         ask.begin(Matter::Scrape);
         let mut parsed = Ok(0);
         ask.sheet_mut().begin(|places| {
-            parsed = scrape::parse(query, &mut places[..hashes_max.min(SCRAPE_HASHES_MAX)]);
+            parsed = scrape::parse(
+                target.query,
+                &mut places[..hashes_max.min(SCRAPE_HASHES_MAX)],
+            );
             parsed.unwrap_or(0)
         });
         match parsed {
-            Ok(1..) => return Handled::Ask(ask, terms),
-            Ok(0) if self.thread.full_scrapes.is_some() => {
+            Ok(1..) => {
+                if knows_nothing {
+                    ask.sheet_mut().fill(|_| Some(Totals::default()));
+                }
+                return Handled::Ask(ask, terms);
+            }
+            Ok(0) if self.thread.full_scrapes.is_some() && !knows_nothing => {
                 self.thread.asks.give_back(ask);
                 return Handled::FullScrape(Form::of(terms.accepts), terms);
             }

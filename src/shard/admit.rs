@@ -12,7 +12,8 @@ use crate::gate::address_policy::is_unicast;
 use crate::gate::connection_id::Verdict;
 use crate::limits::{REPLY_PEERS_V4_MAX, REPLY_PEERS_V6_MAX};
 use crate::net::{Datagram, Origin, Outbox};
-use crate::swarm::{PeerAddr, PeerAnnounce, PeerDetails};
+use crate::swarm::{PeerAddr, PeerAnnounce, PeerDetails, Totals};
+use crate::wire::http::head::Target;
 use crate::wire::udp::{self, Announce, InfoHashes, Request, TransactionId};
 
 impl Shard {
@@ -116,6 +117,11 @@ impl Shard {
             left: announce.left,
             num_want: announce.num_want,
         };
+        if self.access.mode.is_private() {
+            let url = announce.url_data();
+            let target = Target::split(url.as_bytes());
+            self.access.key_in(&target, now.unix_s)?;
+        }
         let source = origin.peer.ip();
         let local = self.asked_address(origin);
         let peer = self.rules.admit(&self.access, &said, source, local)?;
@@ -174,6 +180,14 @@ impl Shard {
     ) -> Result<(), Discard> {
         let hashes_max = self.rules.scrape_hashes_max;
         let asked = || info_hashes.iter().take(hashes_max);
+        let count = Count::Answered(Protocol::Udp, family(origin), Kind::Scrape);
+        if self.access.mode.is_private() {
+            // A scrape has no place for a key, so it learns nothing.
+            let rows = asked().map(|_| row(&Totals::default()));
+            return self.reply(outbox, origin, count, |out| {
+                write_scrape(out, transaction_id, rows)
+            });
+        }
         if !asked().all(|info_hash| self.owns(&info_hash)) {
             let scrape = self
                 .mesh
@@ -191,7 +205,6 @@ impl Shard {
         }
         let known = asked().filter_map(|info_hash| self.totals(&info_hash));
         let rows = known.map(|totals| row(&totals));
-        let count = Count::Answered(Protocol::Udp, family(origin), Kind::Scrape);
         self.reply(outbox, origin, count, |out| {
             write_scrape(out, transaction_id, rows)
         })

@@ -202,30 +202,34 @@ pub(super) const SCRAPE: &[Key] = &[
 pub(super) const ACCESS: &[Key] = &[
     Key::text(
         "mode",
-        "Which torrents are served: \"public\" = all that are not on the blocklist, \"listed\" = only\n\
-         those on the allowlist. This and all lists are read again on SIGHUP.",
-        "\"public\" or \"listed\"",
-        |config, _| {
-            let name = match config.access.mode {
-                Mode::Public => "public",
-                Mode::Listed => "listed",
-            };
-            name.into()
-        },
+        "Which torrents are served, and to whom: \"public\" = all that are not on the blocklist,\n\
+         \"listed\" = only those on the allowlist, \"private\" and \"private_listed\" = the same, to those\n\
+         who have a key in their announce URL (BEP 27). This and all lists are read again on SIGHUP.",
+        "\"public\", \"listed\", \"private\" or \"private_listed\"",
+        |config, _| config.access.mode.name().into(),
         |config, _, name| {
-            config.access.mode = match name {
-                "public" => Mode::Public,
-                "listed" => Mode::Listed,
-                _ => return None,
-            };
+            config.access.mode = Mode::parse(name)?;
             Some(())
         },
     ),
     Key::text(
+        "key_parameter",
+        "Parameter of an announce URL's query that may hold the key, beside /KEY/announce and\n\
+         /announce/KEY; empty = none. \"key\" will not do with most clients, which send one of their\n\
+         own making.",
+        "at most 32 letters, digits, dots, dashes and underscores of ASCII",
+        |config, _| config.access.key_parameter.clone(),
+        |config, _, name| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+            (name.len() <= 32 && name.bytes().all(plain))
+                .then(|| config.access.key_parameter = name.into())
+        },
+    ),
+    Key::text(
         "allowlist",
-        "File of the torrents that are served when mode is \"listed\": an info-hash a line, 40\n\
-         hexadecimal digits, or the 64 of version 2; what follows behind a blank is a remark, as\n\
-         is a line that begins with #.",
+        "File of the torrents that are served in the listed modes, beside those that the store\n\
+         keeps: an info-hash a line, 40 hexadecimal digits, or the 64 of version 2; what follows\n\
+         behind a blank is a remark, as is a line that begins with #.",
         FILE,
         |config, _| config.access.allowlist.clone(),
         |config, _, path| is_path(path).then(|| config.access.allowlist = path.into()),

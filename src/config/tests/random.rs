@@ -69,13 +69,9 @@ fn random_access(rng: &mut fastrand::Rng) -> Access {
     let paths = ["", "/etc/\"a\" {b}", "a, b\t\u{e9}"];
     Access {
         connection_id_lifetime: rng.u32(60..=7200),
-        mode: if rng.bool() {
-            Mode::Public
-        } else {
-            Mode::Listed
-        },
-        // A mode of lists needs one.
-        allowlist: format!("{}.txt", odd_text(&paths, rng)),
+        mode: Mode::ALL[rng.usize(..Mode::ALL.len())],
+        key_parameter: ["", "key", "a.b-C_9"][rng.usize(..3)].to_owned(),
+        allowlist: odd_text(&paths, rng),
         blocklist: odd_text(&paths, rng),
         ip_blocklist: odd_text(&paths, rng),
         client_blocklist: (0..rng.usize(0..3))
@@ -162,7 +158,8 @@ fn random_config(rng: &mut fastrand::Rng) -> Config {
         access: random_access(rng),
         store: Store {
             path: odd_text(
-                &["", "shoal-data", "/var/lib/\"shoal\"", "a b\t\u{e9}"],
+                // Some modes need a place for their lists.
+                &["shoal-data", "/var/lib/\"shoal\"", "a b\t\u{e9}"],
                 rng,
             ),
             snapshot_interval: rng.u32(0..=86_400),

@@ -217,7 +217,9 @@ fn split_version(bytes: &[u8]) -> Result<Option<(bool, &[u8])>, HeadFault> {
 }
 
 impl<'a> Target<'a> {
-    fn split(raw: &'a [u8]) -> Self {
+    /// Path and query of a request's target, or of any URL: what stands before the path and behind a `#`
+    /// does not matter.
+    pub fn split(raw: &'a [u8]) -> Self {
         let (raw, _fragment) = split_once(raw, b'#').unwrap_or((raw, b""));
         let raw = strip_origin(raw);
         let (path, query) = match split_once(raw, b'?') {

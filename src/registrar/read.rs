@@ -1,4 +1,4 @@
-//! The operator's lists: read at the start and whenever he says so.
+//! The operator's files of lists: read at the start and whenever he says so.
 
 use std::fs;
 use std::net::IpAddr;
@@ -7,14 +7,14 @@ use std::sync::Arc;
 use log::info;
 
 use crate::config::Config;
-use crate::gate::access::{Access, HashAccess, Mode};
+use crate::gate::access::{Access, HashAccess};
 use crate::gate::address_policy::AddressPolicy;
 use crate::gate::hash_list::{self, HashList};
 use crate::gate::networks::{self, Networks};
 use crate::net::steering::Steering;
 
-/// Reads every list of the configuration. Those that cannot be read stay as they are in `old`; each is
-/// one sentence.
+/// Reads every file of the configuration. Those that cannot be read stay as they are in `old`, as does
+/// what the store keeps; each is one sentence.
 pub(super) fn read(
     config: &Config,
     cores: usize,
@@ -23,59 +23,59 @@ pub(super) fn read(
 ) -> (Access, Vec<String>) {
     let mut mistakes = Vec::new();
     let old_of = |core: usize| old.hashes.get(core).cloned().unwrap_or_default();
-    let allowed = match config.access.mode {
-        Mode::Public => None,
-        Mode::Listed => Some(
-            read_hashes("allowlist", &config.access.allowlist, cores, steering).unwrap_or_else(
-                |sentence| {
-                    mistakes.push(sentence);
-                    let old = |core| old_of(core).allowed.unwrap_or_default();
-                    (0..cores).map(old).collect()
-                },
-            ),
-        ),
-    };
-    let blocked = read_hashes("blocklist", &config.access.blocklist, cores, steering)
-        .unwrap_or_else(|sentence| {
-            mistakes.push(sentence);
-            (0..cores).map(|core| old_of(core).blocked).collect()
-        });
-    let networks = read_networks(&config.access.ip_blocklist).unwrap_or_else(|sentence| {
+    let mut hashes: Vec<HashAccess> = (0..cores).map(old_of).collect();
+    match read_hashes("allowlist", &config.access.allowlist, cores, steering) {
+        Ok(lists) => {
+            for (hashes, list) in hashes.iter_mut().zip(lists) {
+                hashes.allowed.file = list;
+            }
+        }
+        Err(sentence) => mistakes.push(sentence),
+    }
+    match read_hashes("blocklist", &config.access.blocklist, cores, steering) {
+        Ok(lists) => {
+            for (hashes, list) in hashes.iter_mut().zip(lists) {
+                hashes.blocked.file = list;
+            }
+        }
+        Err(sentence) => mistakes.push(sentence),
+    }
+    let blocked = read_networks(&config.access.ip_blocklist).unwrap_or_else(|sentence| {
         mistakes.push(sentence);
         Arc::clone(&old.blocked)
     });
-    let hashes = blocked.into_iter().enumerate().map(|(core, blocked)| {
-        let allowed = allowed.as_ref().map(|lists| Arc::clone(&lists[core]));
-        HashAccess { allowed, blocked }
-    });
+    let clients = config.access.client_blocklist.iter();
     let access = Access {
+        mode: config.access.mode,
         addresses: address_policy(config),
-        blocked: networks,
-        clients: config
-            .access
-            .client_blocklist
-            .iter()
-            .map(|prefix| prefix.clone().into_bytes())
-            .collect(),
-        hashes: hashes.collect(),
+        blocked,
+        blocked_by_store: Arc::clone(&old.blocked_by_store),
+        clients: clients.map(|prefix| prefix.clone().into_bytes()).collect(),
+        keys: old.keys.clone(),
+        key_parameter: config.access.key_parameter.clone(),
+        hashes,
         deny: config.access.deny,
     };
-    (access, mistakes)
+    (access.in_mode(config.access.mode), mistakes)
 }
 
 /// Logs how much is on the lists.
-pub(super) fn report(config: &Config, access: &Access) {
+pub(super) fn report(access: &Access) {
     let sum = |len: fn(&HashAccess) -> usize| access.hashes.iter().map(len).sum::<usize>();
-    let allowed = sum(|hashes| hashes.allowed.as_ref().map_or(0, |list| list.len()));
     let blocked = sum(|hashes| hashes.blocked.len());
-    if config.access.mode == Mode::Listed {
+    if access.mode.is_listed() {
+        let allowed = sum(|hashes| hashes.allowed.len());
         info!("only torrents on the allowlist are served: {allowed} of them");
+    }
+    if access.mode.is_private() {
+        let keys = access.keys.len();
+        info!("only those who have a key may announce: {keys} keys");
     }
     if blocked > 0 {
         info!("{blocked} torrents are on the blocklist");
     }
-    if !access.blocked.is_empty() {
-        let ranges = access.blocked.len();
+    let ranges = access.blocked.len() + access.blocked_by_store.len();
+    if ranges > 0 {
         info!("sources in {ranges} ranges of addresses are turned away");
     }
 }
