@@ -82,7 +82,7 @@ impl Tracker {
         }
 
         let shelf = store::Shelf::open(config, clock)?;
-        let records = shelf.as_ref().map(|_| Arc::default());
+        let records = shelf.as_ref().and_then(store::Shelf::records);
         let registrar = Registrar::start(config, cores, steering, records, clock)?;
         let doorbells: Vec<Arc<Doorbell>> = (0..cores)
             .map(|_| Doorbell::new().map(Arc::new))

@@ -11,12 +11,17 @@ use crate::config::Config;
 use crate::counters::ThreadCounters;
 use crate::net::steering::Steering;
 use crate::shard::Collector;
-use crate::store::{self, Keeper, Opened, Refusal, Store};
+use crate::store::{self, Claim, Keeper, Opened, Records, Refusal, Store};
 use crate::swarm::{Restored, Swarms};
+
+/// What becomes of a file that cannot be made now.
+const UNMADE_SWARMS: &str = "it will be tried again for the next snapshot";
+const UNMADE_RECORDS: &str = "it will be tried again when a key or a list is changed";
 
 /// A store that cores restore their swarms from.
 pub(super) struct Shelf {
     store: Arc<Store>,
+    records: Option<Arc<Records>>,
     stopwatch: Stopwatch,
     started_unix_s: u64,
 }
@@ -52,19 +57,41 @@ impl Shelf {
             peer_timeout_s: config.announce.peer_timeout_s(),
         };
         let started_unix_s = clock.now().unix_s;
-        let path = Path::new(&config.store.path);
-        match Store::open(path, settings, rules::salt()?, started_unix_s) {
-            Ok(opened) => Ok(Some(Self {
-                store: Arc::new(told(opened)),
-                stopwatch,
-                started_unix_s,
-            })),
+        let salt = rules::salt()?;
+        let opened = Claim::stake(Path::new(&config.store.path)).and_then(|claim| {
+            let claim = Arc::new(claim);
+            let opened = Store::open(&claim, settings, salt, started_unix_s)?;
+            Ok((claim, opened))
+        });
+        let (claim, opened) = match opened {
+            Ok(opened) => opened,
             Err(Refusal::Unusable(sentence)) => {
                 warn!("{sentence}; torrents and peers will not survive a restart");
-                Ok(None)
+                return Ok(None);
             }
-            Err(refusal) => Err(refusal.sentence().to_owned()),
-        }
+            Err(refusal) => return Err(refusal.sentence().to_owned()),
+        };
+        let store = Arc::new(told(opened, UNMADE_SWARMS));
+        let records = match Records::open(&claim, config.store.on_damage, started_unix_s) {
+            Ok(opened) => Some(Arc::new(told(opened, UNMADE_RECORDS))),
+            Err(Refusal::Unusable(sentence)) => {
+                warn!("{sentence}; keys and lists cannot be changed");
+                None
+            }
+            Err(refusal) => return Err(refusal.sentence().to_owned()),
+        };
+        Ok(Some(Self {
+            store,
+            records,
+            stopwatch,
+            started_unix_s,
+        }))
+    }
+
+    /// The records, unless their file cannot be used. They hold the folder until all who have them let
+    /// go.
+    pub(super) fn records(&self) -> Option<Arc<Records>> {
+        self.records.clone()
     }
 
     /// The share of a core.
@@ -107,7 +134,7 @@ impl Shelf {
         match damage {
             None => Ok(Some(store)),
             Some(why) => match store.give_up_on_file(&why, clock.now().unix_s) {
-                Ok(opened) => Ok(Some(told(opened))),
+                Ok(opened) => Ok(Some(told(opened, UNMADE_SWARMS))),
                 Err(refusal) => Err(refusal.sentence().to_owned()),
             },
         }
@@ -138,9 +165,9 @@ pub(super) fn keep(
 }
 
 /// Says what became of a damaged file, and that there is none.
-fn told(opened: Opened) -> Store {
+fn told<T>(opened: Opened<T>, what_then: &str) -> T {
     if let Some(sentence) = opened.unmade {
-        warn!("{sentence}; it will be tried again for the next snapshot");
+        warn!("{sentence}; {what_then}");
     }
     if let Some((sentence, aside)) = opened.set_aside {
         let aside = aside.display();

@@ -1,5 +1,8 @@
+use tempfile::TempDir;
+
 use super::*;
 use crate::gate::keys::KeyFault;
+use crate::store::{Claim, OnDamage};
 
 const CORES: usize = 3;
 
@@ -9,13 +12,21 @@ fn registrar(records: Option<&Arc<Records>>) -> Registrar {
     Registrar::start(&config, CORES, steering, records.cloned(), &Clock::start()).unwrap()
 }
 
+fn no_records() -> (TempDir, Arc<Records>) {
+    let folder = TempDir::new().unwrap();
+    let claim = Arc::new(Claim::stake(folder.path()).unwrap());
+    let opened = Records::open(&claim, OnDamage::Refuse, 0);
+    let opened = opened.unwrap_or_else(|refusal| panic!("{}", refusal.sentence()));
+    (folder, Arc::new(opened.store))
+}
+
 fn hashes(bytes: std::ops::Range<u8>) -> Vec<InfoHash> {
     bytes.map(|byte| InfoHash([byte; 20])).collect()
 }
 
 #[test]
 fn a_change_is_in_force_when_the_call_returns_and_after_a_restart() {
-    let records: Arc<Records> = Arc::default();
+    let (_folder, records) = no_records();
     let keys = {
         let registrar = registrar(Some(&records));
         assert_eq!(registrar.allow(&hashes(0..9), "me", "").unwrap(), 9);
@@ -66,7 +77,7 @@ fn a_change_is_in_force_when_the_call_returns_and_after_a_restart() {
 
 #[test]
 fn a_mode_lasts_until_the_configuration_is_read_again() {
-    let records: Arc<Records> = Arc::default();
+    let (_folder, records) = no_records();
     let registrar = registrar(Some(&records));
     registrar.allow(&hashes(1..2), "me", "").unwrap();
     registrar.set_mode(Mode::PrivateListed, "me");
@@ -84,7 +95,7 @@ fn a_mode_lasts_until_the_configuration_is_read_again() {
 
 #[test]
 fn what_is_the_same_is_not_made_twice() {
-    let records: Arc<Records> = Arc::default();
+    let (_folder, records) = no_records();
     let registrar = registrar(Some(&records));
     let (key, _) = registrar.add_key(None, None, "me").unwrap();
     let again = registrar.add_key(Some(key), None, "me");

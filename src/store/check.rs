@@ -40,6 +40,10 @@ const SUB_TREE: u16 = 2;
 /// Keys are numbers: only the tree of free pages is so.
 const INTEGER_KEYS: u16 = 8;
 
+/// The flags of the tree of free pages are those of the file too: it was made by its name, or by that of
+/// its folder.
+const NO_SUB_DIR: u16 = 0x4000;
+
 /// The root of an empty tree.
 const NOWHERE: u64 = u64::MAX;
 
@@ -206,11 +210,11 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn tree(&mut self, tree: &Tree, kind: Kind<'_>) -> Result<(), Fault> {
-        let flags = match kind {
-            Kind::Free(_) => INTEGER_KEYS,
-            Kind::Main | Kind::Values => 0,
+        let are_right = match kind {
+            Kind::Free(_) => tree.flags & !NO_SUB_DIR == INTEGER_KEYS,
+            Kind::Main | Kind::Values => tree.flags == 0,
         };
-        if tree.flags != flags {
+        if !are_right {
             return damaged(format!("a tree claims the flags {:#x}", tree.flags));
         }
         if tree.root == NOWHERE {

@@ -1,174 +1,70 @@
-//! The folder and the LMDB file in it: opened by one process at a time, looked through before it is
-//! trusted, grown when it is full, and kept aside when it is damaged.
-//!
-//! ```text
-//! PATH/store.lock                     locked while a tracker has the file open; holds its pid
-//! PATH/data.mdb                       the file
-//! PATH/data.mdb.damaged-2026-11-21    one that could not be read, out of the way
-//! ```
+//! An LMDB file of the folder: looked through before it is trusted, grown when it is full, and kept aside
+//! when it is damaged.
 //!
 //! LMDB keeps locks of its own in a file that is mapped and written in place, which on a full disk ends
 //! the process by a signal. They are for several processes, or readers beside a writer; here the first is
-//! ruled out by our lock and the second by order: cores read before the first snapshot is written.
+//! ruled out by our lock and the second by order. Of `data.mdb` cores read before the first snapshot is
+//! written, and `records.mdb` is behind a mutex.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process;
 
 use heed::types::Bytes;
-use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions, MdbError, WithoutTls};
+use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions, MdbError, RwTxn, WithoutTls};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
-use x509_cert::der::DateTime;
 
 use super::check::{self, Fault};
-use super::schema::{DATABASES_MAX, KEY_SALT, KEY_VERSION, META, SALT_LEN, SWARMS, VERSION};
-
-const LOCK_FILE: &str = "store.lock";
-const DATA_FILE: &str = "data.mdb";
+use super::claim::{Claim, Refusal};
+use super::{OnDamage, Opened};
 
 /// Least size of the map, and what it is rounded up to: address space, not memory. Tests are to see it
 /// grow.
 const MAP_STEP: u64 = if cfg!(test) { 1 << 20 } else { 64 << 20 };
 
-/// Why the store cannot be opened. Each holds one sentence.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Refusal {
-    /// Another process has it open.
-    Busy(String),
-    /// A newer Shoal wrote it.
-    Newer(String),
-    /// It is not what any Shoal wrote.
-    Damaged(String),
-    /// There is none, and it cannot be made now: a full disk.
-    Unmade(String),
-    /// It cannot be read, or there is no folder for it: rights.
-    Unusable(String),
-}
+/// The database that every file has, and the version of its schema in it.
+const META: &str = "meta";
+const KEY_VERSION: &[u8] = b"version";
 
-impl Refusal {
-    /// What to tell.
-    pub fn sentence(&self) -> &str {
-        match self {
-            Self::Busy(said)
-            | Self::Newer(said)
-            | Self::Damaged(said)
-            | Self::Unmade(said)
-            | Self::Unusable(said) => said,
-        }
-    }
-}
+/// A database: bytes to bytes.
+pub(super) type Bytewise<'e> = Database<'e, Bytes, Bytes>;
 
-/// The right to use the folder: a lock that goes with the process.
-pub(super) struct Claim {
-    folder: PathBuf,
-    _lock: Flock<File>,
-}
-
-impl Claim {
-    /// Makes the folder if need be, and locks it.
-    pub(super) fn stake(folder: &Path) -> Result<Self, Refusal> {
-        let path = folder.join(LOCK_FILE);
-        let explain = |what: &str, path: &Path, error: &dyn std::fmt::Display| {
-            Refusal::Unusable(format!("cannot {what} {}: {error}", path.display()))
-        };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|error| explain("create", folder, &error))?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| explain("open", &path, &error))?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => {
-                // Only for the other one's error message, so a full disk is no reason to stop.
-                let _ = lock.set_len(0);
-                let _ = (&*lock).write_all(process::id().to_string().as_bytes());
-                let folder = folder.to_path_buf();
-                Ok(Self {
-                    folder,
-                    _lock: lock,
-                })
-            }
-            Err((file, Errno::EWOULDBLOCK)) => {
-                let mut pid = String::new();
-                let told = file.take(20).read_to_string(&mut pid).is_ok() && !pid.is_empty();
-                let who = if told {
-                    format!(" (pid {pid})")
-                } else {
-                    String::new()
-                };
-                Err(Refusal::Busy(format!(
-                    "another shoal{who} has the store in {} open; stop it, or give this one \
-                     another store.path",
-                    folder.display()
-                )))
-            }
-            Err((_, error)) => Err(explain("lock", &path, &error)),
-        }
-    }
-
-    fn data(&self) -> PathBuf {
-        self.folder.join(DATA_FILE)
-    }
-
-    /// What to say of the file when reading it finds damage.
-    pub(super) fn damaged(&self, why: &str) -> Refusal {
-        broken(&self.data(), why)
-    }
-
-    /// Renames the file, so that nothing of it is lost, and says what it is called now.
-    pub(super) fn set_aside(&self, now_unix_s: u64) -> Result<PathBuf, Refusal> {
-        let data = self.data();
-        let since_1970 = std::time::Duration::from_secs(now_unix_s);
-        let day = DateTime::from_unix_duration(since_1970).map_or_else(
-            |_| now_unix_s.to_string(),
-            |date| date.to_string().replace(':', ""),
-        );
-        let named = |number: u32| {
-            let number = if number == 0 {
-                String::new()
-            } else {
-                format!(".{number}")
-            };
-            self.folder
-                .join(format!("{DATA_FILE}.damaged-{day}{number}"))
-        };
-        let free = (0..1000).map(named).find(|path| !path.exists());
-        let aside = free.unwrap_or_else(|| named(1000));
-        fs::rename(&data, &aside).map_err(|error| {
-            let (data, aside) = (data.display(), aside.display());
-            Refusal::Unusable(format!("cannot rename {data} to {aside}: {error}"))
-        })?;
-        Ok(aside)
-    }
+/// What a file is called and what it has: a database `meta` with the version, and `N` others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout<const N: usize> {
+    /// Its name in the folder.
+    pub(super) file: &'static str,
+    /// The version of its schema.
+    pub(super) version: u32,
+    /// Its databases beside `meta`. All are made with the file.
+    pub(super) databases: [&'static str; N],
+    /// A key of `meta` that every file has beside the version, and how long its value is.
+    pub(super) mark: Option<(&'static [u8], usize)>,
 }
 
 /// The file, open.
-pub(super) struct Disk {
+pub(super) struct Disk<const N: usize> {
     env: Env<WithoutTls>,
-    salt: [u8; SALT_LEN],
+    layout: &'static Layout<N>,
 }
 
-/// The databases that are in use.
+/// The databases of a file.
 #[derive(Clone, Copy)]
-pub(super) struct Databases<'e> {
-    pub(super) meta: Database<'e, Bytes, Bytes>,
-    pub(super) swarms: Database<'e, Bytes, Bytes>,
+pub(super) struct Databases<'e, const N: usize> {
+    /// What there is once.
+    pub(super) meta: Bytewise<'e>,
+    /// The others, in the order of the layout.
+    pub(super) others: [Bytewise<'e>; N],
 }
 
-impl Disk {
-    /// Opens the file, or makes one with a salt.
-    pub(super) fn open(claim: &Claim, fresh_salt: [u8; SALT_LEN]) -> Result<Self, Refusal> {
-        let path = claim.data();
+impl<const N: usize> Disk<N> {
+    /// Opens the file, or makes one; `mark` is the value of that key in a new file.
+    pub(super) fn open(
+        claim: &Claim,
+        layout: &'static Layout<N>,
+        mark: &[u8],
+    ) -> Result<Self, Refusal> {
+        let path = claim.path(layout.file);
         let shown = path.display();
         let unusable = |error: &dyn std::fmt::Display| {
             Refusal::Unusable(format!("cannot open the store {shown}: {error}"))
@@ -191,60 +87,70 @@ impl Disk {
             // What the kernel says comes as an error of input and output, what LMDB finds does not.
             heed::Error::Mdb(error) if len > 0 => broken(&path, &error.to_string()),
             error if len > 0 => unusable(&error),
-            error => Refusal::Unmade(format!("cannot make the store {shown}: {error}")),
+            error => Refusal::Unmade {
+                sentence: format!("cannot make the store {shown}: {error}"),
+                is_full_disk: matches!(&error, heed::Error::Io(error) if is_full(error)),
+            },
         };
-        let env = map(&claim.folder, len).map_err(explain)?;
+        let env = map(&path, len, N as u32 + 1).map_err(explain)?;
+        let disk = Self { env, layout };
         let made = if len == 0 {
-            Self::make(env, fresh_salt)
+            disk.make(mark).map_err(Reading::Failed)
         } else {
-            Self::read(env, &path)
+            disk.read(&path, mark)
         };
-        if len == 0 && made.is_err() {
-            // Nothing but what we have just begun.
-            let _ = fs::remove_file(&path);
-        }
-        made.map_err(|error| match error {
-            Reading::Failed(error) => explain(error),
-            Reading::Refused(refusal) => refusal,
-        })
-    }
-
-    fn make(env: Env<WithoutTls>, salt: [u8; SALT_LEN]) -> Result<Self, Reading> {
-        let mut txn = env.write_txn()?;
-        let made = env.create_databases_and_commit(txn, |make, txn| {
-            let meta = make.create_database::<Bytes, Bytes>(txn, Some(META))?;
-            let swarms = make.create_database::<Bytes, Bytes>(txn, Some(SWARMS))?;
-            Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit((meta, swarms)))
-        })?;
-        let Some((meta, _)) = made.commit() else {
-            return Err(heed::Error::Mdb(MdbError::Problem).into());
-        };
-        txn = env.write_txn()?;
-        meta.put(&mut txn, KEY_SALT, &salt)?;
-        meta.put(&mut txn, KEY_VERSION, &VERSION.to_le_bytes())?;
-        txn.commit()?;
-        Ok(Self { env, salt })
-    }
-
-    fn read(env: Env<WithoutTls>, path: &Path) -> Result<Self, Reading> {
-        let mut salt = [0; SALT_LEN];
-        let mut version = None;
-        if let Some(Databases { meta, .. }) = databases(&env)? {
-            let txn = env.read_txn()?;
-            version = meta
-                .get(&txn, KEY_VERSION)?
-                .and_then(|bytes| bytes.try_into().ok());
-            match meta.get(&txn, KEY_SALT)?.and_then(<[u8]>::first_chunk) {
-                Some(kept) => salt = *kept,
-                None => version = None,
+        match made {
+            Ok(()) if len == 0 => {
+                // That there is a file must outlive a loss of power as much as what is in it.
+                let folder = path.parent().map(File::open);
+                let _ = folder.map(|folder| folder.and_then(|folder| folder.sync_all()));
+                Ok(disk)
+            }
+            Ok(()) => Ok(disk),
+            Err(reading) => {
+                drop(disk);
+                if len == 0 {
+                    // Nothing but what we have just begun.
+                    let _ = fs::remove_file(&path);
+                }
+                Err(match reading {
+                    Reading::Failed(error) => explain(error),
+                    Reading::Refused(refusal) => refusal,
+                })
             }
         }
-        match version.map(u32::from_le_bytes) {
-            Some(VERSION) => Ok(Self { env, salt }),
-            Some(newer) if newer > VERSION => {
+    }
+
+    /// Makes all databases, in one transaction.
+    fn make(&self, mark: &[u8]) -> heed::Result<()> {
+        let txn = self.env.write_txn()?;
+        self.env.create_databases_and_commit(txn, |make, txn| {
+            let meta = make.create_database::<Bytes, Bytes>(txn, Some(META))?;
+            for name in self.layout.databases {
+                make.create_database::<Bytes, Bytes>(txn, Some(name))?;
+            }
+            if let Some((key, _)) = self.layout.mark {
+                meta.put(txn, key, mark)?;
+            }
+            meta.put(txn, KEY_VERSION, &self.layout.version.to_le_bytes())?;
+            Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(()))
+        })?;
+        Ok(())
+    }
+
+    /// Makes sure that it is a file of a version that we know.
+    fn read(&self, path: &Path, mark: &[u8]) -> Result<(), Reading> {
+        if self.env.info().last_txn_id == 0 && self.env.unnamed_database_stat().entries == 0 {
+            // A kill came between the first page and the first transaction.
+            return Ok(self.make(mark)?);
+        }
+        let known = self.layout.version;
+        match self.version()? {
+            Some(version) if version == known && self.databases_if_all()?.is_some() => Ok(()),
+            Some(newer) if newer > known => {
                 let path = path.display();
                 Err(Reading::Refused(Refusal::Newer(format!(
-                    "the store {path} has version {newer} and this shoal knows {VERSION} at most; \
+                    "the store {path} has version {newer} and this shoal knows {known} at most; \
                      run the newer shoal, or give this one another store.path"
                 ))))
             }
@@ -255,9 +161,26 @@ impl Disk {
         }
     }
 
-    /// The salt of this file.
-    pub(super) fn salt(&self) -> &[u8; SALT_LEN] {
-        &self.salt
+    /// The version, unless that or the mark is missing.
+    fn version(&self) -> heed::Result<Option<u32>> {
+        let txn = self.env.read_txn()?;
+        let opened = self.env.open_databases_and_commit(txn, |open, txn| {
+            let meta = open.open_database::<Bytes, Bytes>(txn, Some(META))?;
+            Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(meta))
+        })?;
+        let Some(meta) = opened.commit().flatten() else {
+            return Ok(None);
+        };
+        let txn = self.env.read_txn()?;
+        if let Some((key, len)) = self.layout.mark
+            && meta.get(&txn, key)?.is_none_or(|mark| mark.len() != len)
+        {
+            return Ok(None);
+        }
+        let version = meta.get(&txn, KEY_VERSION)?;
+        Ok(version
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(u32::from_le_bytes))
     }
 
     pub(super) fn env(&self) -> &Env<WithoutTls> {
@@ -265,12 +188,57 @@ impl Disk {
     }
 
     /// The databases; every file that was opened has them.
-    pub(super) fn databases(&self) -> heed::Result<Databases<'_>> {
-        databases(&self.env)?.ok_or(heed::Error::Mdb(MdbError::NotFound))
+    pub(super) fn databases(&self) -> heed::Result<Databases<'_, N>> {
+        let databases = self.databases_if_all()?;
+        databases.ok_or(heed::Error::Mdb(MdbError::NotFound))
+    }
+
+    fn databases_if_all(&self) -> heed::Result<Option<Databases<'_, N>>> {
+        let txn = self.env.read_txn()?;
+        let opened = self.env.open_databases_and_commit(txn, |open, txn| {
+            let Some(meta) = open.open_database::<Bytes, Bytes>(txn, Some(META))? else {
+                return Ok(CommitOrAbort::Abort(()));
+            };
+            let mut others = [meta; N];
+            for (database, name) in others.iter_mut().zip(self.layout.databases) {
+                match open.open_database(txn, Some(name))? {
+                    Some(found) => *database = found,
+                    None => return Ok(CommitOrAbort::Abort(())),
+                }
+            }
+            Ok::<_, heed::Error>(CommitOrAbort::Commit((meta, others)))
+        })?;
+        Ok(opened
+            .commit()
+            .map(|(meta, others)| Databases { meta, others }))
+    }
+
+    /// Runs `change` in a transaction; again in a larger map when it finds no room.
+    pub(super) fn write<T>(
+        &mut self,
+        change: impl Fn(&Databases<'_, N>, &mut RwTxn<'_>) -> heed::Result<T>,
+    ) -> heed::Result<T> {
+        loop {
+            match self.transact(&change) {
+                Err(heed::Error::Mdb(MdbError::MapFull)) => self.grow()?,
+                done => return done,
+            }
+        }
+    }
+
+    fn transact<T>(
+        &self,
+        change: impl Fn(&Databases<'_, N>, &mut RwTxn<'_>) -> heed::Result<T>,
+    ) -> heed::Result<T> {
+        let databases = self.databases()?;
+        let mut txn = self.env.write_txn()?;
+        let done = change(&databases, &mut txn)?;
+        txn.commit()?;
+        Ok(done)
     }
 
     /// Makes room for as much again. Nobody else may use the file meanwhile, hence the exclusive access.
-    pub(super) fn grow(&mut self) -> heed::Result<()> {
+    fn grow(&mut self) -> heed::Result<()> {
         let size = map_size(self.env.info().map_size as u64 + 1);
         #[allow(
             unsafe_code,
@@ -289,33 +257,20 @@ impl Disk {
     }
 }
 
-fn databases(env: &Env<WithoutTls>) -> heed::Result<Option<Databases<'_>>> {
-    let txn = env.read_txn()?;
-    let opened = env.open_databases_and_commit(txn, |open, txn| {
-        let meta = open.open_database::<Bytes, Bytes>(txn, Some(META))?;
-        let swarms = open.open_database::<Bytes, Bytes>(txn, Some(SWARMS))?;
-        let (Some(meta), Some(swarms)) = (meta, swarms) else {
-            return Ok::<_, heed::Error>(CommitOrAbort::Abort(()));
-        };
-        Ok(CommitOrAbort::Commit((meta, swarms)))
-    })?;
-    Ok(opened
-        .commit()
-        .map(|(meta, swarms)| Databases { meta, swarms }))
-}
-
-fn map(folder: &Path, file_len: u64) -> heed::Result<Env<WithoutTls>> {
+fn map(path: &Path, file_len: u64, databases_max: u32) -> heed::Result<Env<WithoutTls>> {
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
-    options.max_dbs(DATABASES_MAX).map_size(map_size(file_len));
+    options.max_dbs(databases_max).map_size(map_size(file_len));
     #[allow(
         unsafe_code,
         reason = "the file is mapped, and nobody else may change it meanwhile"
     )]
     // SAFETY: the folder is claimed by a lock, so no other tracker has the file open, and it has been
     // looked through, so LMDB follows no number out of the map. Without LMDB's own locks readers and
-    // the writer must not overlap: `Store` gives out readers before it gives out the writer.
+    // the writer must not overlap: `Store` gives out readers before it gives out the writer, and
+    // `Records` has one transaction at a time.
     unsafe {
-        options.flags(EnvFlags::NO_LOCK).open(folder)
+        let flags = EnvFlags::NO_LOCK | EnvFlags::NO_SUB_DIR;
+        options.flags(flags).open(path)
     }
 }
 
@@ -325,9 +280,64 @@ fn map_size(file_len: u64) -> usize {
     usize::try_from(size).unwrap_or(usize::MAX)
 }
 
+/// Opens a file with `open`; one that is damaged is dealt with as the configuration says.
+pub(super) fn open_or_set_aside<D>(
+    claim: &Claim,
+    file: &str,
+    on_damage: OnDamage,
+    now_unix_s: u64,
+    open: impl Fn() -> Result<D, Refusal>,
+) -> Result<Opened<Option<D>>, Refusal> {
+    let mut set_aside = None;
+    let mut opened = open();
+    if let Err(Refusal::Damaged(why)) = opened {
+        set_aside = Some(put_aside(claim, file, on_damage, now_unix_s, why)?);
+        opened = open();
+    }
+    let (store, unmade) = match opened {
+        Ok(disk) => (Some(disk), None),
+        Err(Refusal::Unmade { sentence, .. }) => (None, Some(sentence)),
+        Err(refusal) => return Err(refusal),
+    };
+    Ok(Opened {
+        store,
+        set_aside,
+        unmade,
+    })
+}
+
+/// Sets a damaged file aside and says what it is called now; or refuses, and it stays.
+pub(super) fn put_aside(
+    claim: &Claim,
+    file: &str,
+    on_damage: OnDamage,
+    now_unix_s: u64,
+    why: String,
+) -> Result<(String, PathBuf), Refusal> {
+    match on_damage {
+        OnDamage::Refuse => Err(Refusal::Damaged(format!(
+            "{why}; move it away or set store.on_damage = \"set_aside\""
+        ))),
+        OnDamage::SetAside => {
+            let aside = claim.set_aside(file, now_unix_s)?;
+            Ok((why, aside))
+        }
+    }
+}
+
+/// True when there is no room on the disk, or none that is left to this user.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::ENOSPC | Errno::EDQUOT))
+}
+
+/// What to say of a file in which there is damage.
+pub(super) fn damage(path: &Path, why: &str) -> String {
+    format!("the store {} is damaged: {why}", path.display())
+}
+
 fn broken(path: &Path, why: &str) -> Refusal {
-    let path = path.display();
-    Refusal::Damaged(format!("the store {path} is damaged: {why}"))
+    Refusal::Damaged(damage(path, why))
 }
 
 /// What came of reading a file that is open.

@@ -9,11 +9,11 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{info, warn};
 
+use super::claim::Claim;
 use super::counters::{StoreCounters, StoreTotals, Written};
-use super::disk::{Claim, Disk};
 use super::snapshot::{self, Failure, Order, Source};
 use super::telling::{Telling, Wanted};
-use super::{SALT_LEN, Settings, Store, open, schema};
+use super::{SALT_LEN, Settings, Store, SwarmsFile, open, schema};
 use crate::clock::{Clock, Stopwatch};
 use crate::counters::{Tally, ThreadCounters};
 use crate::net::low_priority;
@@ -129,8 +129,8 @@ impl Keeper {
 
 /// What the thread has.
 struct Work {
-    disk: Option<Disk>,
-    claim: Claim,
+    disk: Option<SwarmsFile>,
+    claim: Arc<Claim>,
     settings: Settings,
     fresh_salt: [u8; SALT_LEN],
     cores: Cores,
@@ -174,7 +174,7 @@ impl Work {
         match self.write(source) {
             Ok(written) => {
                 let ms = stopwatch.elapsed().as_millis() as u64;
-                let file_len = self.disk.as_ref().map_or(0, Disk::file_len);
+                let file_len = self.disk.as_ref().map_or(0, SwarmsFile::file_len);
                 self.counters.count_written(&written, ms, file_len);
                 info!(
                     "{name}: {} torrents with {} peers in {}.{:03} s, {} KiB of blocks, {} KiB on disk",
@@ -203,11 +203,13 @@ impl Work {
             Some(disk) => disk,
             none => {
                 let on_damage = self.settings.on_damage;
-                let (disk, aside) = open(&self.claim, on_damage, &self.fresh_salt, now.unix_s)
+                let opened = open(&self.claim, on_damage, &self.fresh_salt, now.unix_s)
                     .map_err(|refusal| Trouble::Closed(refusal.sentence().to_owned()))?;
-                if let Some((sentence, aside)) = aside {
+                if let Some((sentence, aside)) = opened.set_aside {
                     warn!("{sentence}; it is kept as {}", aside.display());
                 }
+                let unmade = || Trouble::Closed(opened.unmade.unwrap_or_default());
+                let disk = opened.store.ok_or_else(unmade)?;
                 none.insert(disk)
             }
         };

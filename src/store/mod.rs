@@ -18,6 +18,7 @@
 //! some nanoseconds, the pages are read once for all, and nothing need be handed around.
 
 mod check;
+mod claim;
 mod connection_key;
 mod counters;
 mod disk;
@@ -29,18 +30,20 @@ mod telling;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::clock::Now;
 use crate::swarm::{Restored, Swarms};
 use crate::wire::InfoHash;
+pub use claim::{Claim, Refusal};
 pub use connection_key::{KEY_LEN, connection_id_key};
 pub use counters::{StoreCounters, StoreTotals};
-pub use disk::Refusal;
-use disk::{Claim, Disk};
+use disk::Disk;
 pub use keeper::Keeper;
-pub use records::{Action, JournalEntry, List, Note, Records, RecordsError};
+pub use records::{
+    Action, Credit, JournalEntry, List, Metadata, Note, Records, RecordsError, Span, Transfer,
+};
 use schema::{Block, Malformed, Taken};
 pub use schema::{SALT_LEN, VERSION};
 pub use telling::Telling;
@@ -71,50 +74,58 @@ pub struct Settings {
 /// A store that was opened and not written to yet: what cores restore their swarms from.
 pub struct Store {
     // Closed before the claim ends. None when it could not be made, which the keeper tries again.
-    disk: Option<Disk>,
-    claim: Claim,
+    disk: Option<SwarmsFile>,
+    claim: Arc<Claim>,
     settings: Settings,
     fresh_salt: [u8; SALT_LEN],
     counters: Arc<StoreCounters>,
 }
 
-/// A store that was opened, and where a damaged file has gone that stood in its way.
-pub struct Opened {
-    /// The store.
-    pub store: Store,
+/// The file of the swarms, open.
+type SwarmsFile = Disk<1>;
+
+/// What was opened, and where a damaged file has gone that stood in its way.
+pub struct Opened<T> {
+    /// What was opened.
+    pub store: T,
     /// What was wrong, and how the damaged file is called now.
     pub set_aside: Option<(String, PathBuf)>,
     /// Why there is no file yet, as a sentence: it could not be made.
     pub unmade: Option<String>,
 }
 
-impl Store {
-    /// Opens the store in the folder `path`, or makes it. `fresh_salt` is 16 random bytes for a new file.
-    pub fn open(
-        path: &Path,
-        settings: Settings,
-        fresh_salt: [u8; SALT_LEN],
-        now_unix_s: u64,
-    ) -> Result<Opened, Refusal> {
-        let claim = Claim::stake(path)?;
-        let (disk, set_aside, unmade) =
-            match open(&claim, settings.on_damage, &fresh_salt, now_unix_s) {
-                Ok((disk, set_aside)) => (Some(disk), set_aside, None),
-                Err(Refusal::Unmade(sentence)) => (None, None, Some(sentence)),
-                Err(refusal) => return Err(refusal),
-            };
-        let store = Self {
-            disk,
-            claim,
-            settings,
-            fresh_salt,
-            counters: Arc::default(),
-        };
-        Ok(Opened {
+impl<T> Opened<T> {
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Opened<U> {
+        let Self {
             store,
             set_aside,
             unmade,
-        })
+        } = self;
+        Opened {
+            store: change(store),
+            set_aside,
+            unmade,
+        }
+    }
+}
+
+impl Store {
+    /// Opens the swarms' file in the folder of `claim`, or makes it. `fresh_salt` is 16 random bytes for a
+    /// new file.
+    pub fn open(
+        claim: &Arc<Claim>,
+        settings: Settings,
+        fresh_salt: [u8; SALT_LEN],
+        now_unix_s: u64,
+    ) -> Result<Opened<Self>, Refusal> {
+        let opened = open(claim, settings.on_damage, &fresh_salt, now_unix_s)?;
+        Ok(opened.map(|disk| Self {
+            disk,
+            claim: Arc::clone(claim),
+            settings,
+            fresh_salt,
+            counters: Arc::default(),
+        }))
     }
 
     /// When the last whole snapshot was begun, in Unix seconds, if there is one.
@@ -153,7 +164,8 @@ impl Store {
         };
         let txn = disk.env().read_txn().map_err(failed)?;
         let databases = disk.databases().map_err(failed)?;
-        for block in databases.swarms.iter(&txn).map_err(failed)? {
+        let [swarms_on_disk] = databases.others;
+        for block in swarms_on_disk.iter(&txn).map_err(failed)? {
             let (key, block) = block.map_err(failed)?;
             self.read_block(key, block, now, &owns, swarms, restored)
                 .map_err(|Malformed| format!("the block {key:02x?} is malformed"))?;
@@ -187,7 +199,7 @@ impl Store {
 
     /// Sets the file aside after all, because reading it found damage, and begins a new one. Under
     /// [`OnDamage::Refuse`] it stays, and that is the error.
-    pub fn give_up_on_file(self, why: &str, now_unix_s: u64) -> Result<Opened, Refusal> {
+    pub fn give_up_on_file(self, why: &str, now_unix_s: u64) -> Result<Opened<Self>, Refusal> {
         let Self {
             disk,
             claim,
@@ -196,53 +208,41 @@ impl Store {
             counters,
         } = self;
         drop(disk);
-        let refusal = claim.damaged(why);
-        if settings.on_damage == OnDamage::Refuse {
-            return Err(refused(&refusal));
-        }
-        let aside = claim.set_aside(now_unix_s)?;
-        let (disk, unmade) = match Disk::open(&claim, fresh_salt) {
+        let why = disk::damage(&claim.path(schema::SWARMS.file), why);
+        let set_aside = disk::put_aside(
+            &claim,
+            schema::SWARMS.file,
+            settings.on_damage,
+            now_unix_s,
+            why,
+        )?;
+        let (disk, unmade) = match Disk::open(&claim, &schema::SWARMS, &fresh_salt) {
             Ok(disk) => (Some(disk), None),
             Err(refusal) => (None, Some(refusal.sentence().to_owned())),
         };
-        let store = Self {
-            disk,
-            claim,
-            settings,
-            fresh_salt,
-            counters,
-        };
-        let set_aside = Some((refusal.sentence().to_owned(), aside));
         Ok(Opened {
-            store,
-            set_aside,
+            store: Self {
+                disk,
+                claim,
+                settings,
+                fresh_salt,
+                counters,
+            },
+            set_aside: Some(set_aside),
             unmade,
         })
     }
 }
 
-/// Opens the file of a claim; one that is damaged is dealt with as the configuration says.
+/// Opens the swarms' file; one that is damaged is dealt with as the configuration says.
 fn open(
     claim: &Claim,
     on_damage: OnDamage,
     fresh_salt: &[u8; SALT_LEN],
     now_unix_s: u64,
-) -> Result<(Disk, Option<(String, PathBuf)>), Refusal> {
-    match Disk::open(claim, *fresh_salt) {
-        Err(refusal @ Refusal::Damaged(_)) if on_damage == OnDamage::Refuse => {
-            Err(refused(&refusal))
-        }
-        Err(Refusal::Damaged(sentence)) => {
-            let aside = claim.set_aside(now_unix_s)?;
-            Ok((Disk::open(claim, *fresh_salt)?, Some((sentence, aside))))
-        }
-        opened => Ok((opened?, None)),
-    }
-}
-
-fn refused(damage: &Refusal) -> Refusal {
-    Refusal::Damaged(format!(
-        "{}; move it away or set store.on_damage = \"set_aside\"",
-        damage.sentence()
-    ))
+) -> Result<Opened<Option<SwarmsFile>>, Refusal> {
+    let layout = &schema::SWARMS;
+    disk::open_or_set_aside(claim, layout.file, on_damage, now_unix_s, || {
+        Disk::open(claim, layout, fresh_salt)
+    })
 }

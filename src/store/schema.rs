@@ -1,4 +1,4 @@
-//! What lies in the file, byte by byte. Numbers are little-endian, but in keys big-endian, so that
+//! What lies in the file of the swarms, byte by byte. Numbers are little-endian, but in keys big-endian, so that
 //! LMDB sorts them.
 //!
 //! ```text
@@ -34,26 +34,28 @@
 //! Blocks instead of an entry for each torrent: a block fills pages of its own, whereas LMDB leaves a
 //! third or more of a page of small entries empty, and writes all of it again for each that changes.
 //!
-//! The names `keys`, `allowed`, `blocked`, `torrents` and `statistics` are kept for what comes later:
-//! keys of private mode, lists with reason, date and author, what is known of torrents, history.
-//! A new database needs no new version; a change of what stands above does.
+//! Both databases are made with the file; a change of what stands above needs a new version. What must
+//! never be lost is in a file of its own, `records/schema.rs`.
 
 use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
+use super::disk::Layout;
 use crate::swarm::{Known, PeerAddr, State, Visited};
 use crate::wire::InfoHash;
 
 /// The version of the schema that this program reads and writes.
 pub const VERSION: u32 = 1;
 
-/// Databases that a file may have.
-pub(super) const DATABASES_MAX: u32 = 16;
+/// The file of the swarms.
+pub(super) const SWARMS: Layout<1> = Layout {
+    file: "data.mdb",
+    version: VERSION,
+    databases: ["swarms"],
+    mark: Some((KEY_SALT, SALT_LEN)),
+};
 
-pub(super) const META: &str = "meta";
-pub(super) const SWARMS: &str = "swarms";
-pub(super) const KEY_VERSION: &[u8] = b"version";
 pub(super) const KEY_SALT: &[u8] = b"salt";
 pub(super) const KEY_SNAPSHOT: &[u8] = b"snapshot";
 

@@ -12,10 +12,12 @@
 use heed::types::DecodeIgnore;
 use heed::{MdbError, RwTxn};
 
+use super::SwarmsFile;
 use super::counters::Written;
-use super::disk::{Databases, Disk};
+use super::disk::Bytewise;
 use super::schema::{
-    self, BLOCK_HEAD_LEN, BUCKETS, Buckets, KEY_SNAPSHOT, Taken, block_key, read_block_key,
+    self, BLOCK_HEAD_LEN, BUCKETS, Buckets, KEY_SALT, KEY_SNAPSHOT, SALT_LEN, Taken, block_key,
+    read_block_key,
 };
 use super::telling::{self, Wanted};
 use crate::clock::Now;
@@ -74,7 +76,7 @@ impl From<heed::Error> for Failure {
 
 /// Writes a snapshot of everything.
 pub(super) fn write(
-    disk: &mut Disk,
+    disk: &mut SwarmsFile,
     source: &mut dyn Source,
     order: &Order,
 ) -> Result<Written, Failure> {
@@ -87,7 +89,7 @@ pub(super) fn write(
         ..Written::default()
     };
     let mut wanted = Wanted {
-        buckets: Buckets::new(disk.salt()),
+        buckets: Buckets::new(&salt(disk)?),
         range: 0..0,
         taken_s: order.now.uptime_s,
         unit_s: schema::unit_s(order.peer_timeout_s),
@@ -113,10 +115,18 @@ pub(super) fn write(
         torrents: written.torrents,
         peers: written.peers,
     };
-    with_room(disk, |databases, txn| {
-        databases.meta.put(txn, KEY_SNAPSHOT, &taken.bytes())
-    })?;
+    disk.write(|databases, txn| databases.meta.put(txn, KEY_SNAPSHOT, &taken.bytes()))?;
     Ok(written)
+}
+
+/// The key of the hash that spreads torrents over the buckets of this file.
+fn salt(disk: &SwarmsFile) -> heed::Result<[u8; SALT_LEN]> {
+    let databases = disk.databases()?;
+    let txn = disk.env().read_txn()?;
+    let salt = databases.meta.get(&txn, KEY_SALT)?;
+    let salt = salt.and_then(|salt| salt.try_into().ok());
+    // Every file that was opened has one.
+    salt.ok_or(MdbError::Corrupted.into())
 }
 
 /// The rows of some buffers, in the order of their buckets.
@@ -144,14 +154,15 @@ impl<'a> Rows<'a> {
 
 /// Writes the first buckets of `range` in a transaction and returns the next.
 fn write_some(
-    disk: &mut Disk,
+    disk: &mut SwarmsFile,
     rows: &Rows<'_>,
     range: std::ops::Range<u16>,
     transaction_bytes: u64,
     wanted: &Wanted,
     written: &mut Written,
 ) -> Result<u16, Failure> {
-    let (next, sum) = with_room(disk, |databases, txn| {
+    let (next, sum) = disk.write(|databases, txn| {
+        let [swarms] = databases.others;
         let mut sum = *written;
         let mut block = Vec::with_capacity(BLOCK_BYTES);
         for bucket in range.clone() {
@@ -170,12 +181,10 @@ fn write_some(
                     room = BLOCK_BYTES.saturating_sub(block.len());
                 }
                 count(&block, &mut sum);
-                databases
-                    .swarms
-                    .put(txn, &block_key(bucket, part), &block)?;
+                swarms.put(txn, &block_key(bucket, part), &block)?;
                 part += 1;
             }
-            delete_from(databases, txn, bucket, part)?;
+            delete_from(swarms, txn, bucket, part)?;
         }
         Ok((range.end, sum))
     })?;
@@ -196,13 +205,13 @@ fn count(block: &[u8], sum: &mut Written) {
 
 /// Deletes the blocks of a bucket from a part on.
 fn delete_from(
-    databases: &Databases<'_>,
+    swarms: Bytewise<'_>,
     txn: &mut RwTxn<'_>,
     bucket: u16,
     part: u32,
 ) -> heed::Result<()> {
     let first = block_key(bucket, part);
-    let keys = databases.swarms.remap_data_type::<DecodeIgnore>();
+    let keys = swarms.remap_data_type::<DecodeIgnore>();
     while let Some((key, ())) = keys.get_greater_than_or_equal_to(txn, &first)? {
         match read_block_key(key) {
             Ok((of, _)) if of == bucket => {}
@@ -210,34 +219,10 @@ fn delete_from(
         }
         // A copy, as the key lies in the file that is about to change.
         let key = key.to_vec();
-        if !databases.swarms.delete(txn, &key)? {
+        if !swarms.delete(txn, &key)? {
             // Found, and not found: without this it would be looked for for ever.
             return Err(MdbError::Corrupted.into());
         }
     }
     Ok(())
-}
-
-/// Runs `change` in a transaction; again in a larger map when it finds no room.
-fn with_room<T>(
-    disk: &mut Disk,
-    change: impl Fn(&Databases<'_>, &mut RwTxn<'_>) -> heed::Result<T>,
-) -> Result<T, Failure> {
-    loop {
-        match transact(disk, &change) {
-            Err(heed::Error::Mdb(MdbError::MapFull)) => disk.grow()?,
-            done => return Ok(done?),
-        }
-    }
-}
-
-fn transact<T>(
-    disk: &Disk,
-    change: impl Fn(&Databases<'_>, &mut RwTxn<'_>) -> heed::Result<T>,
-) -> heed::Result<T> {
-    let databases = disk.databases()?;
-    let mut txn = disk.env().write_txn()?;
-    let done = change(&databases, &mut txn)?;
-    txn.commit()?;
-    Ok(done)
 }

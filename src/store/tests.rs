@@ -152,11 +152,16 @@ impl Cores {
 }
 
 fn opened(folder: &Path) -> Store {
-    let opened = Store::open(folder, settings(), SALT, NOON).unwrap_or_else(|refusal| {
+    let opened = open(folder, settings()).unwrap_or_else(|refusal| {
         panic!("{}", refusal.sentence());
     });
     assert_eq!(opened.set_aside, None);
     opened.store
+}
+
+fn open(folder: &Path, settings: Settings) -> Result<Opened<Store>, Refusal> {
+    let claim = Arc::new(Claim::stake(folder)?);
+    Store::open(&claim, settings, SALT, NOON)
 }
 
 #[test]
@@ -358,7 +363,7 @@ fn a_snapshot_that_ends_halfway_leaves_every_torrent_as_it_was_or_as_it_is() {
 fn a_store_that_is_open_is_refused_with_the_pid_of_who_has_it() {
     let folder = TempDir::new().unwrap();
     let first = opened(folder.path());
-    let Err(Refusal::Busy(sentence)) = Store::open(folder.path(), settings(), SALT, NOON) else {
+    let Err(Refusal::Busy(sentence)) = open(folder.path(), settings()) else {
         panic!("it was opened twice");
     };
     assert!(
@@ -400,7 +405,7 @@ fn a_newer_version_is_refused_and_left_alone() {
         bytes[at..at + new.len()].copy_from_slice(&new);
     }
     fs::write(&path, &bytes).unwrap();
-    let Err(Refusal::Newer(sentence)) = Store::open(folder.path(), settings(), SALT, NOON) else {
+    let Err(Refusal::Newer(sentence)) = open(folder.path(), settings()) else {
         panic!("it was not refused");
     };
     assert!(
@@ -413,7 +418,7 @@ fn a_newer_version_is_refused_and_left_alone() {
 /// Opens, restores and writes, as a tracker would; true if nothing seemed wrong.
 fn use_it(folder: &Path, mangled: &[u8]) -> bool {
     fs::write(folder.join("data.mdb"), mangled).unwrap();
-    let opened = match Store::open(folder, settings(), SALT, NOON) {
+    let opened = match open(folder, settings()) {
         Ok(opened) => opened,
         // The number of the version is a number like any other.
         Err(Refusal::Newer(_)) => return false,
@@ -513,7 +518,7 @@ fn damage_is_refused_where_that_is_asked_for() {
         on_damage: OnDamage::Refuse,
         ..settings()
     };
-    let Err(Refusal::Damaged(sentence)) = Store::open(folder.path(), refusing, SALT, NOON) else {
+    let Err(Refusal::Damaged(sentence)) = open(folder.path(), refusing) else {
         panic!("it was not refused");
     };
     assert!(
@@ -524,7 +529,7 @@ fn damage_is_refused_where_that_is_asked_for() {
     // Twice on one day: both are kept.
     for _ in 0..2 {
         fs::write(&path, &bytes).unwrap();
-        let opened = Store::open(folder.path(), settings(), SALT, NOON);
+        let opened = open(folder.path(), settings());
         assert!(opened.is_ok_and(|opened| opened.set_aside.is_some()));
     }
     let names = fs::read_dir(folder.path()).unwrap();
@@ -535,9 +540,7 @@ fn damage_is_refused_where_that_is_asked_for() {
 #[test]
 fn a_folder_that_cannot_be_made_or_written_is_one_sentence() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let Err(Refusal::Unusable(sentence)) =
-        Store::open(&file.path().join("below"), settings(), SALT, NOON)
-    else {
+    let Err(Refusal::Unusable(sentence)) = open(&file.path().join("below"), settings()) else {
         panic!("it was opened");
     };
     assert!(sentence.starts_with("cannot create "), "{sentence}");
