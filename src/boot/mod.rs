@@ -25,7 +25,7 @@ use crate::net::steering::Steering;
 use crate::net::{Doorbell, Engine, port_owner};
 use crate::privileges;
 use crate::registrar::Registrar;
-use crate::shard::{Core, Mesh, Rules, Shard};
+use crate::shard::{Core, Errands, Mesh, Rules, Shard};
 use crate::store::{Keeper, StoreTotals};
 use crate::swarm::{self, Swarms};
 
@@ -61,6 +61,7 @@ pub struct Tracker {
     keeper: Option<Keeper>,
     clock: Clock,
     registrar: Arc<Registrar>,
+    errands: Errands,
 }
 
 impl Tracker {
@@ -88,6 +89,9 @@ impl Tracker {
             .map(|_| Doorbell::new().map(Arc::new))
             .collect::<io::Result<_>>()
             .map_err(|error| format!("cannot make an eventfd: {error}"))?;
+        let (meshes, counters) = Mesh::between(&doorbells, http_threads);
+        // One core at least owns torrents.
+        let collector = meshes[0].collector();
         let mut tracker = Self {
             listeners: bound.iter().map(|listener| listener.address).collect(),
             engines: Vec::with_capacity(cores),
@@ -104,11 +108,9 @@ impl Tracker {
             keeper: None,
             clock: clock.clone(),
             registrar: Arc::new(registrar),
+            errands: Errands::new(collector.clone(), steering),
         };
         let rules = rules::rules(config, &tracker.listeners, steering)?;
-        let (meshes, counters) = Mesh::between(&tracker.doorbells, http_threads);
-        // One core at least owns torrents.
-        let collector = meshes[0].collector();
         let share_of = |core| {
             shelf
                 .as_ref()
@@ -284,6 +286,11 @@ impl Tracker {
     /// True when there are certificates, whose files may change.
     pub fn has_certificates(&self) -> bool {
         self.http.has_certificates()
+    }
+
+    /// The way to look at swarms, to forget them and more, from any thread.
+    pub fn errands(&self) -> Errands {
+        self.errands.clone()
     }
 
     /// How datagrams come and go on each core.

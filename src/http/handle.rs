@@ -250,6 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 left: query.left.unwrap_or(u64::MAX),
                 event: query.event,
                 updated_s: self.thread.clock.now().uptime_s,
+                key: 0,
             },
             ids: query.peer_ids && !query.compact,
         });

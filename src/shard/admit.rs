@@ -137,6 +137,7 @@ impl Shard {
                 left: announce.left,
                 event: announce.event,
                 updated_s: now.uptime_s,
+                key: 0,
             }
         } else {
             NO_DETAILS

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Cache};
 
 use super::ask::{Ask, Matter};
+use super::errand::UnderWay;
 use super::export::Export;
 use super::mesh::{Full, Handover, Mesh, TravellingScrape};
 use super::rules::Rules;
@@ -72,6 +73,7 @@ pub struct Shard {
     unrung: Vec<bool>,
     /// Exports under way; the last one is worked at.
     exports: Vec<Export>,
+    pub(super) errands: UnderWay,
     sweep_second: u32,
     sweep_due: usize,
 }
@@ -99,6 +101,7 @@ impl Shard {
             pending,
             unrung,
             exports: Vec::new(),
+            errands: UnderWay::default(),
             sweep_second: 0,
             sweep_due: 0,
         }
@@ -189,6 +192,7 @@ impl Shard {
                     }
                 }
                 Handover::Export(export) => self.exports.push(*export),
+                Handover::Errand(errand) => self.errands.take(*errand),
                 Handover::Scrape(scrape) => {
                     self.counters.tally(Tally::TakenOver, 1);
                     if let Err(reason) = self.fill(scrape, outbox) {
@@ -299,8 +303,11 @@ impl Shard {
                         let (head, peers) = out.split_at_mut(ANNOUNCE_REPLY_HEAD_LEN);
                         let told = swarms.announce(hash, &peer, now.uptime_s, turn, peers);
                         count_announced(counters, &peer, told.stored, told.completed);
-                        if swarms.keeps_details() && told.stored {
-                            swarms.note_details(&peer, details);
+                        if swarms.keeps_details() {
+                            if told.stored {
+                                swarms.note_details(&peer, details);
+                            }
+                            swarms.credit(&peer, &details, now.uptime_s);
                         }
                         let mut written = told.written;
                         if rules.v4_mapped {
@@ -351,11 +358,11 @@ impl Shard {
         self.mesh.awake();
     }
 
-    /// True when this second's share of sweeping is not done yet, or an export can go on. Asked after
+    /// True when this second's share of sweeping is not done yet, or an errand or export can go on. Asked after
     /// [`Self::about_to_sleep`], so that a buffer for the export is either seen or announced.
     pub fn has_more_to_do(&self) -> bool {
         let can_go_on = |export: &Export| !export.is_blocked();
-        self.sweep_due > 0 || self.exports.last().is_some_and(can_go_on)
+        self.sweep_due > 0 || !self.errands.is_empty() || self.exports.last().is_some_and(can_go_on)
     }
 
     /// Goes on with an export, a bounded part of it.
@@ -372,19 +379,24 @@ impl Shard {
     pub fn sweep(&mut self, now: Now) {
         if now.uptime_s != self.sweep_second {
             let pass_s = (self.rules.peer_timeout_s / 16).clamp(1, SWEEP_PASS_S);
-            let gauges = self.swarms.gauges();
-            let entries = self.swarms.len() + gauges.v4.peers() + gauges.v6.peers();
+            let entries = self.swarms.entries();
             let seconds = now.uptime_s.abs_diff(self.sweep_second).min(pass_s) as usize;
             let share = entries.div_ceil(pass_s as usize) * seconds;
             self.sweep_due = (self.sweep_due + share).min(entries);
             self.sweep_second = now.uptime_s;
             self.publish_gauges();
         }
+        if self.errands.wants_sweep() {
+            self.sweep_due = self.sweep_due.max(SWEEP_BUDGET);
+        }
         if self.sweep_due > 0 {
             let budget = self.sweep_due.min(SWEEP_BUDGET);
             let swept = self.swarms.sweep(now.uptime_s, budget);
             self.counters
                 .tally(Tally::Expired, swept.peers_removed as u64);
+            if swept.pass_ended {
+                self.errands.pass_ended();
+            }
             self.sweep_due -= budget;
             if self.sweep_due == 0 {
                 self.publish_gauges();
@@ -392,7 +404,7 @@ impl Shard {
         }
     }
 
-    fn publish_gauges(&self) {
+    pub(super) fn publish_gauges(&self) {
         let gauges = self.swarms.gauges();
         for (gauge, value) in [
             (Tally::Torrents, self.swarms.len()),

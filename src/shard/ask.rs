@@ -163,6 +163,9 @@ impl Ask {
         if self.announced.stored {
             swarms.note_details(&peer, details);
         }
+        if details.key != 0 {
+            swarms.credit(&peer, &details, now_s);
+        }
         let (own, rest) = peers.split_at_mut(self.announced.written);
         let (own_size, _) = sizes(&peer.peer);
         let left = wanted - own.len() / own_size;
@@ -245,6 +248,7 @@ pub const NO_DETAILS: PeerDetails = PeerDetails {
     left: 0,
     event: Event::None,
     updated_s: 0,
+    key: 0,
 };
 
 /// Where the cores put the answers for one HTTP thread.

@@ -12,6 +12,7 @@ use crossbeam_queue::ArrayQueue;
 
 use super::answer::AnnounceJob;
 use super::ask::{Ask, Desk};
+use super::errand::Errand;
 use super::export::Export;
 use super::sheet::Sheet;
 use crate::limits::{HANDOVER_QUEUE_LEN, TRAVELLING_SCRAPES_MAX};
@@ -28,6 +29,8 @@ pub enum Handover {
     Ask(Box<Ask>),
     /// Somebody wants to know all torrents.
     Export(Box<Export>),
+    /// The control side wants something done.
+    Errand(Box<Errand>),
 }
 
 /// Why a handover did not happen: a queue was full. The client will ask again.
@@ -68,7 +71,8 @@ pub struct Counter {
     desks: Arc<[Desk]>,
 }
 
-/// The mailboxes of all cores as a thread sees them that wants to know all their torrents.
+/// The mailboxes of all cores as a thread sees them that wants to know all their torrents, or something
+/// done.
 #[derive(Clone)]
 pub struct Collector {
     mailboxes: Arc<[Mailbox]>,
@@ -77,7 +81,15 @@ pub struct Collector {
 impl Collector {
     /// Asks a core for all its torrents, and wakes it.
     pub fn export(&self, core: usize, export: Export) -> Result<(), Full> {
-        let handover = Handover::Export(Box::new(export));
+        self.push(core, Handover::Export(Box::new(export)))
+    }
+
+    /// Sends a core on an errand, and wakes it.
+    pub fn send(&self, core: usize, errand: Errand) -> Result<(), Full> {
+        self.push(core, Handover::Errand(Box::new(errand)))
+    }
+
+    fn push(&self, core: usize, handover: Handover) -> Result<(), Full> {
         let pushed = self.mailboxes[core].queue.push(handover);
         self.ring(core);
         pushed.map_err(|_| Full)
@@ -151,7 +163,7 @@ impl Mesh {
         (meshes, (0..http_threads).map(counter).collect())
     }
 
-    /// A way to ask all cores for their torrents.
+    /// A way to ask all cores for their torrents, and to send them on errands.
     pub fn collector(&self) -> Collector {
         let mailboxes = Arc::clone(&self.mailboxes);
         Collector { mailboxes }
@@ -180,7 +192,7 @@ impl Mesh {
                     Handover::Scrape(scrape) => self.finish(scrape),
                     // Back to whoever waits for it, who sees what is missing.
                     Handover::Ask(ask) => self.desks[ask.desk].put(ask),
-                    Handover::Announce(_) | Handover::Export(_) => {}
+                    Handover::Announce(_) | Handover::Export(_) | Handover::Errand(_) => {}
                 }
                 Err(Full)
             }

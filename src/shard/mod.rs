@@ -3,6 +3,8 @@
 mod admit;
 mod answer;
 mod ask;
+mod errand;
+mod errands;
 mod export;
 mod mesh;
 mod rules;
@@ -11,8 +13,10 @@ mod turn;
 
 pub use answer::{AnnounceJob, Shard};
 pub use ask::{Ask, Desk, Matter, NO_DETAILS};
+pub use errand::{Errand, PeerView, Returning};
+pub use errands::{Busy, Errands, SwarmView};
 pub use export::{Chunk, Export, Row};
-pub use mesh::{Collector, Counter, Mesh};
+pub use mesh::{Collector, Counter, Full, Mesh};
 pub use rules::{Rules, Said};
 pub use sheet::Sheet;
 pub use turn::Core;

@@ -11,6 +11,7 @@
 //! answer    one peer in, a few peers out, straight into the outbox or onto an HTTP thread's desk
 //! send      the replies may go
 //! sweep     forget the peers that went silent, a bounded number of them
+//! errand    do a bounded part of what the control side wants done
 //! export    tell of a bounded number of torrents, when somebody wants to know them all
 //! ```
 
@@ -82,6 +83,7 @@ impl Core {
         net.send()?;
 
         shard.sweep(now);
+        shard.run_errand(now);
         shard.export();
         shard
             .counters()

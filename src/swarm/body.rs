@@ -273,6 +273,14 @@ impl Body {
         Some(list.remove(at, keys))
     }
 
+    /// True when the peer is a member.
+    pub(super) fn contains<F: Family>(&self, wire: &F::Wire, keys: &RandomState) -> bool {
+        F::known_list(self).map_or_else(
+            || F::view(self).entries.iter().any(|entry| F::is(entry, wire)),
+            |list| list.find(wire, keys).is_some(),
+        )
+    }
+
     /// Counts over both families.
     #[inline]
     pub(super) fn totals(&self, completed: u32) -> Totals {

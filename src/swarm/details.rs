@@ -1,14 +1,5 @@
-//! What peers say of themselves beyond what a swarm needs: kept beside the swarms, only on demand.
-//!
-//! ```text
-//!   Index      [ tags 12 | overflow | positions 12 ]       keyed hash of info-hash and peer
-//!      | position
-//!   Records    [ info-hash | peer | details ]              dense, in chunks
-//! ```
-//!
-//! Two structures that the swarms use already, for the same reason: nothing here grows by doubling.
-//! A common hash table of ten million peers would stall its core for a good part of a second while
-//! it moves; this one adds a chunk without copying, or splits one bucket of its index.
+//! What peers say of themselves beyond what a swarm needs: kept beside the swarms in a
+//! [table](super::table), only on demand.
 //!
 //! Who has details is a member of a swarm: they come after the announce that made him one, and go
 //! with him, when he stops or when the sweep removes him. Members without details there may be,
@@ -16,8 +7,7 @@
 
 use ahash::RandomState;
 
-use super::index::Index;
-use super::records::Records;
+use super::table::{self, Table};
 use super::{PeerAddr, PeerAnnounce, State, Swarms};
 use crate::wire::{Event, InfoHash, PeerId};
 
@@ -36,29 +26,25 @@ pub struct PeerDetails {
     pub event: Event,
     /// When that was, in seconds since the tracker started.
     pub updated_s: u32,
+    /// The number of the key that it announced with; 0 is none.
+    pub key: u32,
 }
 
 /// The details of one peer, and whose they are.
-struct Entry {
+pub(super) struct Detailed {
     info_hash: InfoHash,
     peer: PeerAddr,
     details: PeerDetails,
 }
 
-const _: () = assert!(size_of::<Entry>() == 96);
+const _: () = assert!(size_of::<Detailed>() == 96);
 
 /// The details of all peers of a core that have any.
-pub(super) struct Details {
-    entries: Records<Entry>,
-    index: Index,
-}
+pub(super) type Details = Table<Detailed>;
 
-impl Default for Details {
-    fn default() -> Self {
-        Self {
-            entries: Records::default(),
-            index: Index::for_entries(0),
-        }
+impl table::Entry for Detailed {
+    fn hash(&self, keys: &RandomState) -> u64 {
+        hash(&self.info_hash, self.peer, keys)
     }
 }
 
@@ -72,56 +58,35 @@ impl Details {
         may_grow: bool,
         keys: &RandomState,
     ) {
-        let hash = hash(info_hash, peer, keys);
-        if let Some(position) = self.find(hash, info_hash, peer) {
-            self.entries.get_mut(position).details = details;
+        if let Some(position) = self.position(info_hash, peer, keys) {
+            self.get_mut(position).details = details;
         } else if may_grow {
-            let position = self.entries.push(Entry {
+            let entry = Detailed {
                 info_hash: *info_hash,
                 peer,
                 details,
-            });
-            let hash_of = |at: u32| self.entries.get(at).hash(keys);
-            self.index.insert(hash, position, hash_of);
+            };
+            self.push(entry, keys);
         }
     }
 
-    /// Removes the details of a peer, if there are any. The last ones take their place.
-    pub(super) fn remove(&mut self, info_hash: &InfoHash, peer: PeerAddr, keys: &RandomState) {
-        let hash = hash(info_hash, peer, keys);
-        let Some(position) = self.find(hash, info_hash, peer) else {
-            return;
-        };
-        let hash_of = |at: u32| self.entries.get(at).hash(keys);
-        self.index.remove(hash, position, hash_of);
-        let last = self.entries.len() as u32 - 1;
-        if position != last {
-            self.index.relocate(hash_of(last), last, position);
-        }
-        self.entries.swap_remove(position);
+    /// Removes the details of a peer, if there are any, and returns them.
+    pub(super) fn remove(
+        &mut self,
+        info_hash: &InfoHash,
+        peer: PeerAddr,
+        keys: &RandomState,
+    ) -> Option<PeerDetails> {
+        let position = self.position(info_hash, peer, keys)?;
+        let details = self.get(position).details;
+        self.swap_remove(position, keys);
+        Some(details)
     }
 
-    fn find(&self, hash: u64, info_hash: &InfoHash, peer: PeerAddr) -> Option<u32> {
-        self.index.find(hash, |position| {
-            let entry = self.entries.get(position);
+    fn position(&self, info_hash: &InfoHash, peer: PeerAddr, keys: &RandomState) -> Option<u32> {
+        self.find(hash(info_hash, peer, keys), |_, entry| {
             entry.peer == peer && entry.info_hash == *info_hash
         })
-    }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Bytes allocated.
-    pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.entries.bytes() + self.index.bytes()
-    }
-}
-
-impl Entry {
-    fn hash(&self, keys: &RandomState) -> u64 {
-        hash(&self.info_hash, self.peer, keys)
     }
 }
 
@@ -158,9 +123,8 @@ impl Swarms {
     /// What a peer said of itself, if it is a member of the swarm and this is known.
     pub fn details(&self, info_hash: &InfoHash, peer: PeerAddr) -> Option<&PeerDetails> {
         let table = self.details.as_ref()?;
-        let hash = hash(info_hash, peer, &self.keys);
-        let position = table.find(hash, info_hash, peer)?;
-        Some(&table.entries.get(position).details)
+        let position = table.position(info_hash, peer, &self.keys)?;
+        Some(&table.get(position).details)
     }
 
     /// Forgets the details of a peer that stops.
@@ -170,11 +134,6 @@ impl Swarms {
             table.remove(&announce.info_hash, announce.peer, &self.keys);
             self.heap_bytes = self.heap_bytes - bytes_before + table.bytes();
         }
-    }
-
-    /// Bytes of the details; none when they are not kept.
-    pub(super) fn details_bytes(&self) -> usize {
-        self.details.as_ref().map_or(0, |table| table.bytes())
     }
 }
 

@@ -67,6 +67,8 @@ pub(super) trait Family: Sized + 'static {
     fn few(body: &mut Body) -> Option<Few<'_, Self>>;
     /// The place of this family within a body, when its lists are on the heap.
     fn list(body: &mut Body) -> Option<&mut Option<Box<Peers<Self>>>>;
+    /// The list of this family, if it has one, to read.
+    fn known_list(body: &Body) -> Option<&Peers<Self>>;
     /// The peers of this family, wherever they are.
     fn view(body: &Body) -> View<'_, Self>;
     /// A body that keeps this family inline, without peers.
@@ -184,6 +186,14 @@ impl Family for V4 {
     }
 
     #[inline]
+    fn known_list(body: &Body) -> Option<&Peers<Self>> {
+        match body {
+            Body::Heap { v4, .. } => v4.as_deref(),
+            _ => None,
+        }
+    }
+
+    #[inline]
     fn view(body: &Body) -> View<'_, Self> {
         match body {
             Body::V4 {
@@ -262,6 +272,14 @@ impl Family for V6 {
     fn list(body: &mut Body) -> Option<&mut Option<Box<Peers<Self>>>> {
         match body {
             Body::Heap { v6, .. } => Some(v6),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn known_list(body: &Body) -> Option<&Peers<Self>> {
+        match body {
+            Body::Heap { v6, .. } => v6.as_deref(),
             _ => None,
         }
     }

@@ -20,6 +20,7 @@
 //!                each the 6 or 18 bytes that are sent, and 2 of expiry and flag
 //!
 //!   Details    [ info-hash, peer | peer id, uploaded .. ]    beside it all, and only on demand
+//!   Ledger     [ key, info-hash, peer id | counters .. ]     what is credited to the holders of keys
 //! ```
 //!
 //! None of the waits depends on another request, so a turn asks for a line of all its requests
@@ -35,7 +36,10 @@ mod details;
 mod expiry;
 mod export;
 mod family;
+mod forget;
 mod index;
+mod ledger;
+mod look;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
@@ -46,9 +50,11 @@ mod peers;
 mod records;
 mod restore;
 mod sample;
+mod session;
 mod slots;
 mod stages;
 mod sweep;
+mod table;
 mod tags;
 mod visit;
 
@@ -62,7 +68,11 @@ pub use details::PeerDetails;
 use expiry::Calendar;
 pub use export::ExportCursor;
 use family::{Family, V4, V6};
+pub use forget::Remains;
 use index::Index;
+use ledger::Ledger;
+pub use ledger::{Credited, Transfers};
+pub use look::LookCursor;
 use records::{Records, Swarm};
 pub use restore::Restored;
 pub use stages::Likely;
@@ -94,7 +104,8 @@ pub struct Settings {
     pub remove_peerless: bool,
     /// Bytes that these swarms may allocate; beyond it, newcomers are answered but not stored.
     pub memory_budget: Option<usize>,
-    /// Whether [`PeerDetails`] of the peers are kept, at some 110 bytes each.
+    /// Whether [`PeerDetails`] of the peers are kept, at some 110 bytes each, and what is to be credited
+    /// to those who announce with a key.
     pub peer_details: bool,
 }
 
@@ -228,33 +239,37 @@ pub struct Swarms {
     calendar: Calendar,
     cursor: sweep::Cursor,
     gauges: Gauges,
-    /// Bytes of all lists and of the details; kept up to date by whoever changes them.
+    /// Bytes of all lists, of the details and of the ledger; kept up to date by whoever changes them.
     heap_bytes: usize,
     remove_peerless: bool,
     /// Before this second no torrent is forgotten for lack of peers; 0 unless some were restored.
     peerless_stay_until_s: u32,
     memory_budget: Option<usize>,
     details: Option<Box<Details>>,
+    /// There when there are details.
+    ledger: Option<Box<Ledger>>,
 }
 
 impl Swarms {
     /// No swarms yet.
     pub fn new(settings: Settings) -> Self {
         let [a, b, c, d] = settings.seeds;
-        let details: Option<Box<Details>> = settings.peer_details.then(Box::default);
-        Self {
+        let mut swarms = Self {
             records: Records::default(),
             index: Index::for_entries(0),
             keys: RandomState::with_seeds(a, b, c, d),
             calendar: Calendar::new(settings.peer_timeout_s),
             cursor: sweep::Cursor::default(),
             gauges: Gauges::default(),
-            heap_bytes: details.as_ref().map_or(0, |table| table.bytes()),
+            heap_bytes: 0,
             remove_peerless: settings.remove_peerless,
             peerless_stay_until_s: 0,
             memory_budget: settings.memory_budget,
-            details,
-        }
+            details: settings.peer_details.then(Box::default),
+            ledger: settings.peer_details.then(Box::default),
+        };
+        swarms.heap_bytes = swarms.side_bytes();
+        swarms
     }
 
     /// Applies an announce and writes the peers that answer it into `peers_out`.
@@ -310,9 +325,21 @@ impl Swarms {
         self.gauges
     }
 
-    /// Bytes allocated: chunks whether full or not, lists with their room, indexes, details.
+    /// Records, peers and sessions: what a pass of [`Self::sweep`] looks at, at most.
+    pub fn entries(&self) -> usize {
+        let sessions = self.ledger.as_ref().map_or(0, |ledger| ledger.sessions());
+        self.len() + self.gauges.v4.peers() + self.gauges.v6.peers() + sessions
+    }
+
+    /// Bytes allocated: chunks whether full or not, lists with their room, indexes, details, the ledger.
     pub fn memory_bytes(&self) -> usize {
         self.records.bytes() + self.index.bytes() + self.heap_bytes
+    }
+
+    /// Bytes of the details and of the ledger; none when they are not kept.
+    fn side_bytes(&self) -> usize {
+        self.details.as_ref().map_or(0, |table| table.bytes())
+            + self.ledger.as_ref().map_or(0, |ledger| ledger.bytes())
     }
 
     /// True while the memory budget is not used up.

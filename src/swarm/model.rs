@@ -231,7 +231,7 @@ impl Trial {
         assert_eq!(self.swarms.gauges(), gauges);
         let positions = 0..self.swarms.len() as u32;
         let lists = positions.map(|at| self.swarms.records.get(at).body.heap_bytes());
-        let heap_bytes = lists.sum::<usize>() + self.swarms.details_bytes();
+        let heap_bytes = lists.sum::<usize>() + self.swarms.side_bytes();
         assert_eq!(self.swarms.heap_bytes, heap_bytes);
     }
 }
@@ -310,5 +310,6 @@ pub(super) fn random_details(rng: &mut Rng, now_s: u32) -> PeerDetails {
         left: rng.u64(..),
         event: Event::Started,
         updated_s: now_s,
+        key: 0,
     }
 }

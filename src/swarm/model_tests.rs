@@ -41,7 +41,7 @@ fn many_small_swarms_agree_with_the_model_through_all_that_peers_do() {
         trial.now_s += TIMEOUT_S + 1;
         trial.sweep();
         assert_eq!(trial.swarms.is_empty(), remove_peerless);
-        assert_eq!(trial.swarms.heap_bytes, trial.swarms.details_bytes());
+        assert_eq!(trial.swarms.heap_bytes, trial.swarms.side_bytes());
     }
 }
 

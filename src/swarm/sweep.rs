@@ -6,7 +6,8 @@
 //! two steps add at the end, where the pass has been; that is what is young. Now and then they
 //! move an old leecher there to make place for a seeder, and he waits for the next pass.
 //!
-//! Nobody else removes records or moves lists back inline, so the cursor stays good in between.
+//! Nobody else moves lists back inline, and who else removes a record tells the cursor, so it stays good
+//! in between. Behind the records a pass walks the sessions of the ledger in the same way.
 
 use super::body::{Body, Role};
 use super::expiry::Tick;
@@ -20,6 +21,20 @@ pub(super) struct Cursor {
     records: usize,
     /// How far the lists of that record were seen.
     part: Part,
+    /// Sessions of this pass that were not seen; the last of them is next, behind all records.
+    sessions: usize,
+}
+
+impl Cursor {
+    /// Hears that the record at a position was removed, so that the last one, if it was another, has
+    /// taken its place and there are `len` now.
+    pub(super) fn record_is_gone(&mut self, position: u32, len: usize) {
+        // The record that comes next is another one, unless both are elsewhere.
+        if position as usize + 1 == self.records || self.records > len {
+            self.part = Part::Unseen;
+        }
+        self.records = self.records.min(len);
+    }
 }
 
 #[derive(Clone, Copy, Default)]
@@ -34,7 +49,7 @@ enum Part {
 /// What a step of the sweep did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Swept {
-    /// Records and listed peers that it looked at, never more than the budget.
+    /// Records, listed peers and sessions that it looked at, never more than the budget.
     pub looked_at: usize,
     /// Peers that had expired.
     pub peers_removed: usize,
@@ -45,18 +60,19 @@ pub struct Swept {
 }
 
 impl Swarms {
-    /// Looks at up to `budget` records and listed peers (inline peers cost nothing, they share the
-    /// line of their record) and removes what has expired by `now_s`, with its details if such are
-    /// kept. Goes on where the last call stopped, even in the middle of a list; never goes beyond
+    /// Looks at up to `budget` records, listed peers (inline peers cost nothing, they share the line of
+    /// their record) and sessions, and removes what has expired by `now_s`, with its details if such
+    /// are kept. Goes on where the last call stopped, even in the middle of a list; never goes beyond
     /// the end of a pass.
     pub fn sweep(&mut self, now_s: u32, budget: usize) -> Swept {
         let now = self.calendar.now(now_s);
         let mut gone = Gauges::default();
         let mut swept = Swept::default();
-        let details_before = self.details_bytes();
+        let before = self.side_bytes();
         let remove_peerless = self.remove_peerless && now_s >= self.peerless_stay_until_s;
-        if self.cursor.records == 0 {
+        if self.cursor.records == 0 && self.cursor.sessions == 0 {
             self.cursor.records = self.records.len();
+            self.cursor.sessions = self.ledger.as_ref().map_or(0, |ledger| ledger.sessions());
         }
         while self.cursor.records > 0 && swept.looked_at < budget {
             let position = self.cursor.records as u32 - 1;
@@ -71,10 +87,19 @@ impl Swarms {
                 }
             }
         }
-        self.heap_bytes = self.heap_bytes - details_before + self.details_bytes();
+        if let Some(ledger) = &mut self.ledger {
+            let room = budget - swept.looked_at;
+            let from = self.cursor.sessions.min(ledger.sessions());
+            let end = from.saturating_sub(room);
+            let timeout_s = self.calendar.timeout_s();
+            ledger.sweep(end..from, now_s, timeout_s, &self.keys);
+            swept.looked_at += from - end;
+            self.cursor.sessions = end;
+        }
+        self.heap_bytes = self.heap_bytes - before + self.side_bytes();
         self.gauges.subtract(&gone);
         swept.peers_removed = gone.v4.peers() + gone.v6.peers();
-        swept.pass_ended = self.cursor.records == 0;
+        swept.pass_ended = self.cursor.records == 0 && self.cursor.sessions == 0;
         swept
     }
 
@@ -138,7 +163,7 @@ impl Swarms {
         budget - left
     }
 
-    fn remove_record(&mut self, position: u32) {
+    pub(super) fn remove_record(&mut self, position: u32) {
         let (records, keys) = (&self.records, &self.keys);
         let hash_of = |at: u32| super::hash(&records.get(at).info_hash, keys);
         let last = records.len() as u32 - 1;
