@@ -50,7 +50,7 @@ enum Command {
 
 #[derive(Subcommand, Debug)]
 enum ConfigCommand {
-    /// Print the effective configuration, with comments
+    /// Print the effective configuration, with comments and with its secrets
     Print {
         #[command(flatten)]
         sources: Sources,

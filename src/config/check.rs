@@ -32,6 +32,7 @@ pub(super) fn check(config: &Config, given: &Given) -> Vec<String> {
     });
     mistakes.extend(twice("http", http, given));
     mistakes.extend(idle_proxies(config, given));
+    mistakes.extend(half_a_certificate(config, given));
     mistakes
 }
 
@@ -165,6 +166,22 @@ fn twice<T: Ord + Display>(
         ));
     }
     mistakes
+}
+
+/// What the environment or the command line left out of `tls` of `[control]`.
+fn half_a_certificate(config: &Config, given: &Given) -> Option<String> {
+    const KEYS: [&str; 2] = ["certificate", "private_key"];
+    let tls = config.control.tls.as_ref()?;
+    let files = [&tls.certificate, &tls.private_key];
+    let missing = files.iter().position(|file| file.as_os_str().is_empty())?;
+    if !given.all_read("control", &KEYS) {
+        return None;
+    }
+    let place = given.place("control", &KEYS);
+    let (has, lacks) = (KEYS[1 - missing], KEYS[missing]);
+    Some(format!(
+        "{place}: [control] tls has {has} but no {lacks}; give it both or none"
+    ))
 }
 
 /// Each `proxy` that could say nothing.

@@ -2,7 +2,8 @@
 
 use super::Config;
 use super::nearest::listed;
-use super::value::{Value, print_size, quoted, shown};
+use super::secret::{MASK, NAME_LEN_MAX, SECRETS_MAX, Secret, Secrets, is_name};
+use super::value::{Value, print_size, quoted, shortened, shown};
 
 /// A key of a section.
 pub(super) struct Key {
@@ -11,6 +12,8 @@ pub(super) struct Key {
     pub(super) doc: &'static str,
     /// Whether its table makes no sense without it.
     pub(super) is_needed: bool,
+    /// Whether messages keep its value to themselves.
+    is_secret: bool,
     kind: Kind,
     /// Whether the configuration names it, for a key that may be absent. What `get` returns for an
     /// absent key is the value that rules instead, or an example where none does.
@@ -59,6 +62,8 @@ enum Kind {
     },
     /// Keys of its own.
     Inner(Inner),
+    /// Secrets under names of somebody's choice.
+    Secrets(SecretTable),
 }
 
 /// A table in a section: `name = { key = value }`, or `[section.name]`.
@@ -69,12 +74,63 @@ pub(super) struct Inner {
     pub(super) open: fn(&mut Config, usize),
 }
 
+/// A table in a `[section]` whose names somebody chooses: `[section.name]`.
+#[derive(Clone, Copy)]
+pub(super) struct SecretTable {
+    /// What a secret must be, as a phrase that follows "must be".
+    allowed: &'static str,
+    is_allowed: fn(&str) -> bool,
+    pub(super) get: fn(&Config) -> &Secrets,
+    get_mut: fn(&mut Config) -> &mut Secrets,
+}
+
+impl SecretTable {
+    /// Writes the secret `name` into `config`, or says in a phrase that follows the name what is wrong.
+    pub(super) fn read(
+        &self,
+        config: &mut Config,
+        name: &str,
+        value: Value<'_>,
+    ) -> Result<(), String> {
+        if !is_name(name) {
+            return Err(format!(
+                "has a name that is not 1 to {NAME_LEN_MAX} of A-Z, a-z, 0-9, _ and -"
+            ));
+        }
+        let secrets = (self.get_mut)(config);
+        if let Value::Text(text) = value
+            && text.trim().is_empty()
+        {
+            secrets.remove(name);
+            return Ok(());
+        }
+        let secret = value.text().filter(|text| (self.is_allowed)(text));
+        // What it is instead is nobody's business: it may be the secret but for a slip.
+        let secret = secret.ok_or_else(|| format!("must be {}", self.allowed))?;
+        if secrets.len() >= SECRETS_MAX && !secrets.contains_key(name) {
+            return Err(format!("is one too many; there may be {SECRETS_MAX}"));
+        }
+        secrets.insert(name.to_owned(), Secret::new(secret));
+        Ok(())
+    }
+
+    /// The secret `name` as messages call it, for a name that may be anything.
+    pub(super) fn shown_name(name: &str) -> String {
+        if is_name(name) {
+            name.to_owned()
+        } else {
+            format!("\"{}\"", shortened(name))
+        }
+    }
+}
+
 impl Key {
     const fn new(name: &'static str, doc: &'static str, kind: Kind) -> Self {
         Self {
             name,
             doc,
             is_needed: false,
+            is_secret: false,
             kind,
             present: |_, _| true,
         }
@@ -162,6 +218,29 @@ impl Key {
         Self::new(name, doc, Kind::Inner(Inner { keys, open })).present_when(present)
     }
 
+    /// A table of secrets that each pass `is_allowed`.
+    pub(super) const fn secrets(
+        name: &'static str,
+        doc: &'static str,
+        allowed: &'static str,
+        is_allowed: fn(&str) -> bool,
+        get: fn(&Config) -> &Secrets,
+        get_mut: fn(&mut Config) -> &mut Secrets,
+    ) -> Self {
+        let table = SecretTable {
+            allowed,
+            is_allowed,
+            get,
+            get_mut,
+        };
+        Self::new(name, doc, Kind::Secrets(table)).secret()
+    }
+
+    pub(super) const fn secret(mut self) -> Self {
+        self.is_secret = true;
+        self
+    }
+
     pub(super) const fn needed(mut self) -> Self {
         self.is_needed = true;
         self
@@ -176,6 +255,14 @@ impl Key {
     pub(super) fn as_inner(&self) -> Option<Inner> {
         match self.kind {
             Kind::Inner(inner) => Some(inner),
+            _ => None,
+        }
+    }
+
+    /// The table of secrets that it is, if it is one.
+    pub(super) fn as_secrets(&self) -> Option<SecretTable> {
+        match self.kind {
+            Kind::Secrets(table) => Some(table),
             _ => None,
         }
     }
@@ -195,6 +282,9 @@ impl Key {
             Kind::Text { allowed, .. } | Kind::List { allowed, .. } => allowed.into(),
             Kind::Inner(Inner { keys, .. }) => {
                 format!("a table of {}", listed(keys.iter().map(|key| key.name)))
+            }
+            Kind::Secrets(SecretTable { allowed, .. }) => {
+                format!("a table of names, each with {allowed}")
             }
         }
     }
@@ -233,9 +323,15 @@ impl Key {
                 None => None,
             },
             // A table is read key by key; this is none.
-            Kind::Inner(_) => None,
+            Kind::Inner(_) | Kind::Secrets(_) => None,
         };
-        done.ok_or_else(|| self.refusal(&value.shown()))
+        done.ok_or_else(|| {
+            if self.is_secret {
+                self.refusal(&shown(MASK))
+            } else {
+                self.refusal(&value.shown())
+            }
+        })
     }
 
     fn refusal(&self, given: &str) -> String {
@@ -268,6 +364,13 @@ impl Key {
                     .iter()
                     .filter(|key| is_example || key.is_present(config, row))
                     .map(|key| format!("{} = {}", key.name, key.print(config, row)))
+                    .collect();
+                format!("{{ {} }}", items.join(", "))
+            }
+            Kind::Secrets(SecretTable { get, .. }) => {
+                let secrets = get(config).iter();
+                let items: Vec<String> = secrets
+                    .map(|(name, secret)| format!("{name} = {}", quoted(secret.expose())))
                     .collect();
                 format!("{{ {} }}", items.join(", "))
             }

@@ -11,10 +11,10 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::Config;
 use super::check::check;
-use super::key::{Inner, Key};
+use super::key::{Inner, Key, SecretTable};
 use super::nearest::{unknown_key, unknown_name, unknown_section};
 use super::place::{Given, Lines};
-use super::schema::{Rows, Section, Shape, bare_keys, section};
+use super::schema::{Bare, Rows, Section, Shape, bare_keys, section};
 use super::source::{Environment, FILE_VARIABLE, PREFIX, Source, TEXT_VARIABLE};
 use super::value::{Value, shortened, split};
 
@@ -211,6 +211,13 @@ impl Loader {
                     let was_read = self.mistakes.len() == mistakes;
                     self.note(home, key, &place, was_read);
                 }
+                (None, DeValue::Table(table)) if key.as_secrets().is_some() => {
+                    for (name, value) in in_order(table) {
+                        let place = lines.place(&name.span());
+                        let value = Value::Toml(value.get_ref());
+                        self.read_secret(home, key, &place, name.get_ref(), value);
+                    }
+                }
                 (_, value) => self.read_key(home, key, &place, Value::Toml(value)),
             }
         }
@@ -219,6 +226,7 @@ impl Loader {
                 let (name, allowed) = (key.name, key.allowed());
                 let sentence = format!("{} has no {name}; give it {allowed}", home.name);
                 self.refuse(place, &sentence);
+                self.note(home, key, place, false);
             }
         }
     }
@@ -237,20 +245,40 @@ impl Loader {
             .note((home.section.name, key.name, home.row), place, was_read);
     }
 
+    /// Reads a secret of the table that `key` is.
+    fn read_secret(
+        &mut self,
+        home: &Home,
+        key: &'static Key,
+        place: &str,
+        name: &str,
+        value: Value<'_>,
+    ) {
+        let Some(table) = key.as_secrets() else {
+            return;
+        };
+        if let Err(phrase) = table.read(&mut self.config, name, value) {
+            let name = SecretTable::shown_name(name);
+            let sentence = format!("{}{}.{name} {phrase}", home.before_key(), key.name);
+            self.refuse(place, &sentence);
+        }
+    }
+
     /// Reads `SHOAL_SECTION__KEY`.
     fn read_variable(&mut self, name: &str, value: &OsStr) {
-        let known = bare_keys().find(|(section, key)| variable(section, key) == name);
-        let Some((section, key)) = known else {
+        let Some((bare, rest)) = find(name, "__", Bare::variable) else {
             let files = [FILE_VARIABLE, TEXT_VARIABLE].map(str::to_owned);
-            let known = bare_keys().map(|(section, key)| variable(section, key));
+            let known = bare_keys().map(|bare| example(&bare, "__", Bare::variable));
             let sentence = unknown_name(name, PREFIX, known.chain(files));
             self.refuse(&shortened(name), &sentence);
             return;
         };
         if let Some(text) = value.to_str() {
-            self.read_bare(section, key, name, text);
+            // Names of variables are in capitals by custom, those of secrets are not.
+            self.read_bare(bare, &rest.to_lowercase(), &shortened(name), text);
             return;
         }
+        let Bare { section, key, .. } = bare;
         self.given.note((section.name, key.name, 0), name, false);
         let (header, allowed) = (section.header(), key.allowed());
         let sentence = format!("{header} {} must be {allowed}, in UTF-8", key.name);
@@ -260,19 +288,40 @@ impl Loader {
     /// Reads `--set section.key=value`.
     fn read_setting(&mut self, setting: &Setting) {
         let place = format!("--set {}", shortened(&setting.path));
-        let known = bare_keys().find(|(section, key)| path(section, key) == setting.path);
-        if let Some((section, key)) = known {
-            self.read_bare(section, key, &place, &setting.value);
+        if let Some((bare, rest)) = find(&setting.path, ".", Bare::path) {
+            self.read_bare(bare, rest, &place, &setting.value);
         } else {
-            let known = bare_keys().map(|(section, key)| path(section, key));
+            let known = bare_keys().map(|bare| example(&bare, ".", Bare::path));
             self.refuse(&place, &unknown_name(&setting.path, "", known));
         }
     }
 
-    /// Reads `text` as the value of `key`, or as the list of all rows of a `[[section]]`.
-    fn read_bare(&mut self, section: &'static Section, key: &'static Key, place: &str, text: &str) {
+    /// Reads `text` as the value of a key, of the secret `rest` in it, or as the list of all rows of a
+    /// `[[section]]`.
+    fn read_bare(&mut self, bare: Bare, rest: &str, place: &str, text: &str) {
+        let Bare {
+            section,
+            table,
+            key,
+        } = bare;
+        let home = Home::of(section, 0);
         match &section.shape {
-            Shape::Table => self.read_key(&Home::of(section, 0), key, place, Value::Text(text)),
+            Shape::Table if key.as_secrets().is_some() => {
+                self.read_secret(&home, key, place, rest, Value::Text(text));
+            }
+            Shape::Table => {
+                let inner = table.and_then(|table| Some((table, table.as_inner()?)));
+                let home = match inner {
+                    None => home,
+                    Some((table, inner)) => {
+                        if !table.is_present(&self.config, 0) {
+                            (inner.open)(&mut self.config, 0);
+                        }
+                        home.inner(table, inner)
+                    }
+                };
+                self.read_key(&home, key, place, Value::Text(text));
+            }
             Shape::Tables(rows) => {
                 self.clear_rows(section, rows, place);
                 for (row, item) in split(text).into_iter().enumerate() {
@@ -282,6 +331,28 @@ impl Loader {
             }
         }
     }
+}
+
+/// The key that `name` means, and what follows in the name where that is a table of secrets.
+fn find<'n>(name: &'n str, link: &str, spell: fn(&Bare) -> String) -> Option<(Bare, &'n str)> {
+    bare_keys().find_map(|bare| {
+        let rest = name.strip_prefix(&spell(&bare))?;
+        let rest = match bare.key.as_secrets() {
+            None => rest.is_empty().then_some(""),
+            Some(_) => rest.strip_prefix(link),
+        };
+        Some((bare, rest?))
+    })
+}
+
+/// How a key is named, for a suggestion.
+fn example(bare: &Bare, link: &str, spell: fn(&Bare) -> String) -> String {
+    let name = if bare.key.as_secrets().is_some() {
+        format!("{link}NAME")
+    } else {
+        String::new()
+    };
+    spell(bare) + &name
 }
 
 /// A table whose keys are being read.
@@ -339,14 +410,4 @@ fn wrong_shape(section: &Section, written: &str) -> String {
         "{} must be written as {header}, not as {written}",
         section.name
     )
-}
-
-/// The environment variable of `key`: `SHOAL_ANNOUNCE__INTERVAL`.
-fn variable(section: &Section, key: &Key) -> String {
-    format!("{PREFIX}{}__{}", section.name, key.name).to_uppercase()
-}
-
-/// The `--set` path of `key`: `announce.interval`.
-fn path(section: &Section, key: &Key) -> String {
-    format!("{}.{}", section.name, key.name)
 }

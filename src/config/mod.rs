@@ -6,6 +6,7 @@
 //!     key.rs      the kinds of keys that stand in it
 //!     address.rs  which addresses and networks make sense
 //!     http.rs     one [[http]], and the texts in it
+//!     secret.rs   texts that open a door
 //!     |
 //!   load.rs     file, environment and command line -> Config, or every mistake at once
 //!     source.rs   which file, which variables
@@ -27,6 +28,7 @@ mod nearest;
 mod place;
 mod print;
 mod schema;
+mod secret;
 mod source;
 mod value;
 
@@ -43,11 +45,15 @@ use crate::limits::{REPLY_PEERS_V4_MAX, SCRAPE_HASHES_MAX};
 
 pub use http::{HttpAddress, HttpListener, Proxy, ProxyHeader, TlsFiles};
 pub use load::{Loaded, Mistakes, Setting, load};
+pub use secret::{Secret, Secrets};
 
 pub use crate::store::OnDamage;
 
 /// Where the default listeners stand; trackers have always been found there.
 const PORT_DEFAULT: u16 = 6969;
+
+/// Where the tracker is looked after unless it is said where; the port of Torrust's API.
+const CONTROL_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1212);
 
 /// Announce intervals that a peer may stay silent when the configuration names no other span: one
 /// lost announce is forgiven, two are not.
@@ -77,6 +83,8 @@ pub struct Config {
     pub swarm: Swarm,
     /// `[access]`
     pub access: Access,
+    /// `[control]`
+    pub control: Control,
     /// `[store]`
     pub store: Store,
     /// `[log]`
@@ -225,6 +233,26 @@ pub struct Access {
     pub deny: Deny,
 }
 
+/// `[control]`: the API, and the pages for people.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Control {
+    /// Where it listens; `None` = nowhere. Port 0 lets the kernel choose.
+    pub listen: Option<SocketAddr>,
+    /// False for the default listener, without which the tracker does when the port is taken; true for
+    /// one that somebody wrote down.
+    pub required: bool,
+    /// Certificate and key of HTTPS; `None` = HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Show statistics to everybody.
+    pub public_stats: bool,
+    /// What in the query of an HTTP announce makes the tracker look at all silent peers; empty = nothing.
+    pub run_gc_key: Secret,
+    /// Who may use the API, by name.
+    pub tokens: Secrets,
+    /// Who may log in: Argon2 hashes of passwords, by name.
+    pub users: Secrets,
+}
+
 /// `[store]`
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Store {
@@ -268,6 +296,7 @@ impl Default for Config {
             scrape: Scrape::default(),
             swarm: Swarm::default(),
             access: Access::default(),
+            control: Control::default(),
             store: Store::default(),
             log: Log::default(),
         }
@@ -370,6 +399,20 @@ impl Default for Access {
             ip_blocklist: String::new(),
             client_blocklist: Vec::new(),
             deny: Deny::Soft,
+        }
+    }
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self {
+            listen: Some(CONTROL_DEFAULT),
+            required: false,
+            tls: None,
+            public_stats: true,
+            run_gc_key: Secret::default(),
+            tokens: Secrets::new(),
+            users: Secrets::new(),
         }
     }
 }

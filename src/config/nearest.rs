@@ -14,6 +14,7 @@ pub(super) fn unknown_section(name: &str, value: &DeValue<'_>) -> String {
     let shown = shortened(name);
     let homes = homes(name);
     if !homes.is_empty() && !value.is_table() && !value.is_array() {
+        let homes = homes.join(" or ");
         return format!("{shown} stands outside its section; move it below {homes}");
     }
     match nearest(name, SECTIONS.iter().map(|section| section.name)).and_then(section) {
@@ -33,8 +34,18 @@ pub(super) fn unknown_section(name: &str, value: &DeValue<'_>) -> String {
 /// What to say about `name`, which is none of `keys`; `home` stands before the names of those.
 pub(super) fn unknown_key(home: &str, keys: &[Key], name: &str) -> String {
     let shown = shortened(name);
-    let homes = homes(name);
+    let mut homes = homes(name);
+    // Whoever writes into a section means that one, though others have such a key too.
+    let here: Vec<String> = homes
+        .iter()
+        .filter(|known| home.starts_with(header_of(known)))
+        .cloned()
+        .collect();
+    if !here.is_empty() {
+        homes = here;
+    }
     if !homes.is_empty() {
+        let homes = homes.join(" or ");
         return format!("{home}{shown} is not a known key; it belongs below {homes}");
     }
     if let Some(meant) = nearest(name, keys.iter().map(|key| key.name)) {
@@ -45,8 +56,13 @@ pub(super) fn unknown_key(home: &str, keys: &[Key], name: &str) -> String {
     format!("{home}{shown} is not a known key; there {verb} {known}")
 }
 
-/// The tables that have a key called `name`: `[[udp]] or [[http]]`.
-fn homes(name: &str) -> String {
+/// `[[http]]` of `[[http]] tls`.
+fn header_of(home: &str) -> &str {
+    home.split(' ').next().unwrap_or(home)
+}
+
+/// The tables that have a key called `name`: `[[udp]]`, `[[http]] tls`.
+fn homes(name: &str) -> Vec<String> {
     let mut homes = Vec::new();
     for (section, key) in keys() {
         if key.name == name {
@@ -57,7 +73,7 @@ fn homes(name: &str) -> String {
             homes.push(format!("{} {}", section.header(), key.name));
         }
     }
-    homes.join(" or ")
+    homes
 }
 
 /// What to say of `name`, which is neither `SHOAL_ANNOUNCE__INTERVAL` nor `announce.interval` nor

@@ -3,19 +3,22 @@
 use super::Config;
 use super::key::Key;
 use super::schema::{SECTIONS, Section, Shape};
+use super::value::quoted;
 
 const HEAD: &str = "\
 Configuration of Shoal, as printed by `shoal config print`.
 
 Every key is shown with the value that rules; a line that begins with # and no blank is a key
 that is not given. An environment variable such as SHOAL_ANNOUNCE__INTERVAL=900 wins over this
-file, and --set announce.interval=900 on the command line over both.";
+file, and --set announce.interval=900 on the command line over both. Secrets are printed too,
+because this reads back as the same configuration: show it to nobody else.";
 
 impl Config {
     /// The configuration as commented TOML. Reading it gives an equal configuration, but for
-    /// [`UdpListener::required`](super::UdpListener::required) and
-    /// [`HttpListener::required`](super::HttpListener::required), which are true for every listener
-    /// of a file.
+    /// [`UdpListener::required`](super::UdpListener::required),
+    /// [`HttpListener::required`](super::HttpListener::required) and
+    /// [`Control::required`](super::Control::required), which are true for every listener of a file.
+    /// Secrets are in it.
     pub fn print(&self) -> String {
         let defaults = Self::default();
         let mut page = comment(HEAD);
@@ -35,8 +38,13 @@ impl Config {
             for row in 0..rows {
                 page.push_str(&section.header());
                 page.push('\n');
-                for key in section.keys {
+                let is_table = |key: &&Key| key.as_secrets().is_some();
+                for key in section.keys.iter().filter(|key| !is_table(key)) {
                     self.print_key(&mut page, key, row, &defaults);
+                }
+                // A header ends the keys of the section.
+                for key in section.keys.iter().filter(is_table) {
+                    self.print_secrets(&mut page, section, key);
                 }
             }
         }
@@ -48,6 +56,27 @@ impl Config {
         match &section.shape {
             Shape::Table => 1,
             Shape::Tables(rows) => (rows.count)(self),
+        }
+    }
+
+    /// A table of its own, since anybody may add to it.
+    fn print_secrets(&self, page: &mut String, section: &Section, key: &Key) {
+        let Some(table) = key.as_secrets() else {
+            return;
+        };
+        page.push('\n');
+        page.push_str(&comment(&format!(
+            "{}\n{}.",
+            key.doc,
+            capitalised(&key.allowed())
+        )));
+        page.extend(["[", section.name, ".", key.name, "]\n"]);
+        let secrets = (table.get)(self);
+        if secrets.is_empty() {
+            page.push_str("#admin = \"...\"\n");
+        }
+        for (name, secret) in secrets {
+            page.extend([name, " = ", &quoted(secret.expose()), "\n"]);
         }
     }
 
@@ -82,7 +111,6 @@ fn explained(key: &Key, defaults: &Config) -> String {
 /// those have that nobody wrote down.
 fn range(key: &Key, defaults: &Config) -> String {
     let allowed = key.allowed();
-    let (first, rest) = allowed.split_at(1);
     let default = if key.is_needed {
         String::new()
     } else if key.is_present(defaults, 0) {
@@ -90,7 +118,12 @@ fn range(key: &Key, defaults: &Config) -> String {
     } else {
         "; by default not given".into()
     };
-    format!("{}{rest}{default}.", first.to_uppercase())
+    format!("{}{default}.", capitalised(&allowed))
+}
+
+fn capitalised(phrase: &str) -> String {
+    let (first, rest) = phrase.split_at(1);
+    format!("{}{rest}", first.to_uppercase())
 }
 
 fn comment(text: &str) -> String {

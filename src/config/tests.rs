@@ -1,5 +1,6 @@
 //! The way there and back, and what hostile texts do on it.
 
+mod control;
 mod listeners;
 mod random;
 
@@ -35,6 +36,7 @@ fn written_down(mut config: Config) -> Config {
     for listener in &mut config.http {
         listener.required = true;
     }
+    config.control.required = true;
     config
 }
 

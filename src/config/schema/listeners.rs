@@ -76,7 +76,7 @@ pub(super) const HTTP_LISTEN: Key = Key::text(
 .needed();
 
 /// What a file of `tls` must be.
-const FILE: &str = "a path of 1 to 4096 bytes without NUL";
+pub(super) const FILE: &str = "a path of 1 to 4096 bytes without NUL";
 
 const TLS: &[Key] = &[
     Key::text(

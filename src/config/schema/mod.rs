@@ -2,14 +2,17 @@
 //! so a key that stands here is known everywhere, and one that does not is known nowhere.
 
 mod answers;
+mod control;
 mod listeners;
 mod process;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::key::Key;
+use super::source::PREFIX;
 use super::{Config, HttpAddress, HttpListener, UdpListener};
 use answers::{ACCESS, ANNOUNCE, SCRAPE};
+use control::CONTROL;
 use listeners::{CONNECTIONS, HTTP, HTTP_LISTEN, UDP, UDP_LISTEN};
 use process::{LOG, STORE, SWARM, WORKERS};
 
@@ -120,6 +123,12 @@ pub(super) static SECTIONS: &[Section] = &[
         keys: ACCESS,
     },
     Section {
+        name: "control",
+        doc: "Where the tracker is looked after: the API (docs/api.md) and the pages for people.",
+        shape: Shape::Table,
+        keys: CONTROL,
+    },
+    Section {
         name: "store",
         doc: "What survives a restart: torrents with their peers, how often they were completed, and the\n\
               key of the connection ids, so that those that clients hold stay good.",
@@ -146,11 +155,55 @@ pub(super) fn keys() -> impl Iterator<Item = (&'static Section, &'static Key)> {
         .flat_map(|section| section.keys.iter().map(move |key| (section, key)))
 }
 
-/// Every key that one environment variable or `--set` can give.
-pub(super) fn bare_keys() -> impl Iterator<Item = (&'static Section, &'static Key)> {
-    keys().filter(|(section, key)| match &section.shape {
-        Shape::Table => true,
-        Shape::Tables(rows) => rows.needs.name == key.name,
+/// A key as one environment variable or one `--set` names it.
+#[derive(Clone, Copy)]
+pub(super) struct Bare {
+    pub(super) section: &'static Section,
+    /// The table in the section where it stands.
+    pub(super) table: Option<&'static Key>,
+    pub(super) key: &'static Key,
+}
+
+impl Bare {
+    /// Its names from the outside to the inside.
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        let table = self.table.map(|table| table.name);
+        [Some(self.section.name), table, Some(self.key.name)]
+            .into_iter()
+            .flatten()
+    }
+
+    /// The environment variable: `SHOAL_ANNOUNCE__INTERVAL`.
+    pub(super) fn variable(&self) -> String {
+        let names: Vec<_> = self.names().collect();
+        format!("{PREFIX}{}", names.join("__")).to_uppercase()
+    }
+
+    /// The `--set` path: `announce.interval`.
+    pub(super) fn path(&self) -> String {
+        let names: Vec<_> = self.names().collect();
+        names.join(".")
+    }
+}
+
+/// Every key that one environment variable or `--set` can give; of a table of secrets they name each.
+pub(super) fn bare_keys() -> impl Iterator<Item = Bare> {
+    keys().flat_map(|(section, key)| {
+        let (whole, inner) = match &section.shape {
+            Shape::Table => (key.as_inner().is_none(), key.as_inner()),
+            Shape::Tables(rows) => (rows.needs.name == key.name, None),
+        };
+        let whole = whole.then_some(Bare {
+            section,
+            table: None,
+            key,
+        });
+        let inner = inner.map_or(&[][..], |inner| inner.keys);
+        whole.into_iter().chain(inner.iter().map(move |inner| Bare {
+            section,
+            table: Some(key),
+            key: inner,
+        }))
     })
 }
 

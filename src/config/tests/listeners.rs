@@ -135,7 +135,10 @@ fn a_mistake_in_a_table_in_a_table_is_told_with_both_names() {
     );
     assert_eq!(
         mistakes_in("listen = \"[::]:1\""),
-        ["1: listen stands outside its section; move it below [[udp]] or [[http]]"]
+        [
+            "1: listen stands outside its section; move it below [[udp]] or [[http]] or \
+         [control]"
+        ]
     );
 }
 

@@ -81,6 +81,35 @@ fn random_access(rng: &mut fastrand::Rng) -> Access {
     }
 }
 
+fn random_secrets(secrets: &[&str], rng: &mut fastrand::Rng) -> Secrets {
+    let names = ["admin", "a", "A-Z_09", "5"];
+    (0..rng.usize(0..4))
+        .map(|_| {
+            let name = names[rng.usize(0..names.len())].to_owned();
+            (name, Secret::new(&odd_text(secrets, rng)))
+        })
+        .collect()
+}
+
+fn random_control(rng: &mut fastrand::Rng) -> Control {
+    let files = ["fullchain.pem", "/etc/\"a\" {b}", "a, b\t\u{e9}"];
+    Control {
+        listen: rng.bool().then(|| random_address(rng.usize(..65_536), rng)),
+        required: true,
+        tls: rng.bool().then(|| TlsFiles {
+            certificate: odd_text(&files, rng).into(),
+            private_key: odd_text(&files, rng).into(),
+        }),
+        public_stats: rng.bool(),
+        run_gc_key: Secret::new(&odd_text(&["", "sweep_-09AZ"], rng)),
+        tokens: random_secrets(&["MyAccessToken", "'\"\\#[]{}=", "~~~~~~~~"], rng),
+        users: random_secrets(
+            &["$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+/"],
+            rng,
+        ),
+    }
+}
+
 fn random_config(rng: &mut fastrand::Rng) -> Config {
     let interval = rng.u32(1..=86_400);
     let numwant_max = rng.u32(1..=200);
@@ -156,6 +185,7 @@ fn random_config(rng: &mut fastrand::Rng) -> Config {
             peer_details: rng.bool(),
         },
         access: random_access(rng),
+        control: random_control(rng),
         store: Store {
             path: odd_text(
                 // Some modes need a place for their lists.
