@@ -14,7 +14,7 @@ use socket2::Socket;
 
 use super::cores;
 use crate::clock::Clock;
-use crate::config::{Backend, Config, HttpAddress, HttpListener, ProxyHeader};
+use crate::config::{Backend, Config, HttpAddress, HttpListener, ProxyHeader, TlsFiles};
 use crate::control::Event;
 use crate::counters::ThreadCounters;
 use crate::gate::access::Access;
@@ -51,6 +51,8 @@ pub(super) struct Http {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     full_scrapes: Option<(Arc<FullScrapes>, JoinHandle<()>)>,
+    /// What each listener is called, with real ports.
+    pub(super) urls: Vec<String>,
     engines: Vec<&'static str>,
 }
 
@@ -123,6 +125,21 @@ impl Http {
         Ok(bound)
     }
 
+    /// Reads a certificate, and reads it again from now on when its files change.
+    pub(super) fn certificate(
+        &mut self,
+        files: &TlsFiles,
+        clock: &Clock,
+    ) -> Result<Arc<Tls>, String> {
+        let now_unix_s = clock.now().unix_s;
+        let tls = Arc::new(Tls::load(files, now_unix_s)?);
+        if let Some(warning) = tls.expiry_warning(now_unix_s) {
+            warn!("{warning}");
+        }
+        self.certificates.push(Arc::clone(&tls));
+        Ok(tls)
+    }
+
     fn door(
         &mut self,
         config: &Config,
@@ -131,15 +148,7 @@ impl Http {
     ) -> Result<Arc<Door>, String> {
         let tls = match &listener.tls {
             None => None,
-            Some(files) => {
-                let now_unix_s = clock.now().unix_s;
-                let tls = Arc::new(Tls::load(files, now_unix_s)?);
-                if let Some(warning) = tls.expiry_warning(now_unix_s) {
-                    warn!("{warning}");
-                }
-                self.certificates.push(Arc::clone(&tls));
-                Some(tls)
-            }
+            Some(files) => Some(self.certificate(files, clock)?),
         };
         let header = listener.proxy.as_ref().and_then(|proxy| proxy.header);
         let proxy_header = header.map(|header| match header {
@@ -197,6 +206,7 @@ impl Http {
         for (row, bound) in bound.into_iter().enumerate() {
             let first = if bound.sockets.len() == 1 { row } else { 0 };
             info!("listening on {}", bound.name());
+            self.urls.push(bound.name());
             for (at, socket) in bound.sockets.into_iter().enumerate() {
                 listeners[(first + at) % threads].push((socket, Arc::clone(&bound.door)));
             }

@@ -1,5 +1,6 @@
 //! The start, told in order: cores, sockets, privileges, threads; and the end.
 
+mod control;
 mod cores;
 mod http;
 mod listeners;
@@ -18,26 +19,28 @@ use log::info;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::control::{self, Event};
+use crate::control::server::Server;
+use crate::control::state::{Given, State};
+use crate::control::{Event, exit_on_panic};
 use crate::counters::{ThreadCounters, Totals};
 use crate::net::socket::Listener;
 use crate::net::steering::Steering;
 use crate::net::{Doorbell, Engine, port_owner};
 use crate::privileges;
 use crate::registrar::Registrar;
-use crate::shard::{Core, Errands, Mesh, Rules, Shard};
+use crate::shard::{Collector, Core, Errands, Mesh, Rules, Shard};
 use crate::store::{Keeper, StoreTotals};
 use crate::swarm::{self, Swarms};
 
 /// Runs a tracker until a signal ends it. Every failure has been logged when this returns. `reload` loads
 /// the configuration again, or says a sentence for each mistake.
 pub fn run(config: &Config, reload: &dyn Fn() -> Result<Config, Vec<String>>) -> ExitCode {
-    control::exit_on_panic();
-    let done = control::Signals::catch()
+    exit_on_panic();
+    let done = crate::control::Signals::catch()
         .map_err(|error| format!("cannot catch signals: {error}"))
         .and_then(|signals| {
             let tracker = Tracker::start(config, &Clock::start(), &signals.events())?;
-            control::run(tracker, &signals, config.log.stats_interval, reload)
+            crate::control::run(tracker, &signals, config.log.stats_interval, reload)
         });
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,6 +62,8 @@ pub struct Tracker {
     threads: Vec<JoinHandle<Option<Swarms>>>,
     http: http::Http,
     keeper: Option<Keeper>,
+    control: Option<Server>,
+    control_address: Option<SocketAddr>,
     clock: Clock,
     registrar: Arc<Registrar>,
     errands: Errands,
@@ -77,6 +82,7 @@ impl Tracker {
         let mut http = http::Http::default();
         let http_threads = http::threads(config, cores);
         let http_bound = http.bind(config, http_threads, clock)?;
+        let control_bound = control::bind(config, &mut http, clock)?;
         privileges::become_user(&config.workers.user)?;
         if !config.workers.user.is_empty() {
             http.check_certificates(clock.now().unix_s);
@@ -106,6 +112,8 @@ impl Tracker {
             threads: Vec::with_capacity(cores),
             http,
             keeper: None,
+            control: None,
+            control_address: control_bound.as_ref().map(|bound| bound.address),
             clock: clock.clone(),
             registrar: Arc::new(registrar),
             errands: Errands::new(collector.clone(), steering),
@@ -138,10 +146,43 @@ impl Tracker {
         tracker.http.start(http_bound, counters, &given)?;
         // Last, as whoever fails before must not write what it has instead of what was.
         if let Some(store) = store {
-            let keeper = store::keep(store, collector, &tracker.counters, clock)?;
+            let keeper = store::keep(store, collector.clone(), &tracker.counters, clock)?;
             tracker.keeper = Some(keeper);
         }
+        if let Some(bound) = control_bound {
+            let given = tracker.shown(config, &bound, collector, steering, events);
+            tracker.control = Some(bound.start(given)?);
+        }
         Ok(tracker)
+    }
+
+    /// What the control server sees.
+    fn shown(
+        &self,
+        config: &Config,
+        bound: &control::Bound,
+        collector: Collector,
+        steering: Steering,
+        events: &Sender<Event>,
+    ) -> Given {
+        let udp = self
+            .listeners
+            .iter()
+            .map(|listen| format!("udp://{listen}"));
+        let http = self.http.urls.iter().cloned();
+        Given {
+            registrar: Arc::clone(&self.registrar),
+            collector,
+            errands: self.errands.clone(),
+            steering,
+            cores: self.counters.clone(),
+            http_threads: self.http.counters.clone(),
+            store: self.keeper.as_ref().map(Keeper::counters),
+            clock: self.clock.clone(),
+            listeners: udp.chain(http).chain([bound.url()]).collect(),
+            events: events.clone(),
+            config: config.clone(),
+        }
     }
 
     fn start_cores(
@@ -255,6 +296,16 @@ impl Tracker {
         &self.http.addresses
     }
 
+    /// Where the control server listens, with the real port.
+    pub fn control_address(&self) -> Option<SocketAddr> {
+        self.control_address
+    }
+
+    /// What the control server sees of the tracker, if there is one.
+    pub fn control(&self) -> Option<&State> {
+        self.control.as_ref().map(Server::state)
+    }
+
     /// What each HTTP thread runs on.
     pub fn http_engines(&self) -> &[&'static str] {
         self.http.engines()
@@ -264,6 +315,9 @@ impl Tracker {
     /// list that cannot be read stays as it is; the sentences say which, and what takes a restart.
     pub fn reload(&self, config: &Config) -> Vec<String> {
         let sentences = self.registrar.reload(config);
+        if let Some(control) = &self.control {
+            control.state().set_tokens(&config.control.tokens);
+        }
         // Everybody takes the new lists now, and lets go of the old.
         self.http.wake();
         for doorbell in &self.doorbells {
@@ -333,6 +387,9 @@ impl Tracker {
 
     /// Tells everybody to stop, and does not wait.
     pub fn begin_to_stop(&self) {
+        if let Some(control) = &self.control {
+            control.begin_to_stop();
+        }
         self.http.begin_to_stop();
         if self.http.counters.is_empty() {
             self.stop_cores();
@@ -351,6 +408,7 @@ impl Tracker {
         if let Some(keeper) = &self.keeper {
             keeper.stop();
         }
+        let control_ended_well = self.control.take().is_none_or(Server::join);
         let http_ended_well = self.http.join();
         self.stop_cores();
         let ended: Vec<_> = self.threads.drain(..).map(JoinHandle::join).collect();
@@ -359,10 +417,14 @@ impl Tracker {
             // What went wrong has been logged; it is no reason to call the end a failure.
             keeper.finish(ended.into_iter().filter_map(Result::ok).flatten().collect());
         }
-        match (cores_ended_well, http_ended_well) {
-            (true, true) => Ok(()),
-            (false, _) => Err("a core panicked".to_owned()),
-            (true, false) => Err("an HTTP thread panicked".to_owned()),
+        let ended_well = [
+            (cores_ended_well, "a core"),
+            (http_ended_well, "an HTTP thread"),
+            (control_ended_well, "the control server"),
+        ];
+        match ended_well.iter().find(|(well, _)| !well) {
+            None => Ok(()),
+            Some((_, who)) => Err(format!("{who} panicked")),
         }
     }
 }

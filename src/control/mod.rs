@@ -1,4 +1,26 @@
-//! The thread that waits: for signals, for a core that ends, for the next report.
+//! Whoever looks after the tracker: the main thread, which waits for signals, for a core that ends, for
+//! the next report; and beside it the server of the API.
+//!
+//! ```text
+//!   server.rs      one thread, one runtime: connections and what is around every request
+//!     limits.rs    how much a client may ask, and for how long
+//!     auth.rs      tokens
+//!     api/         the routes
+//!       problem.rs   how they tell errors
+//!   state.rs       what routes see of the tracker
+//!     walk.rs      all torrents, in the order of their info-hashes
+//!   counters.rs    what the server counts
+//! ```
+
+pub mod auth;
+pub mod problem;
+pub mod server;
+pub mod state;
+pub mod walk;
+
+mod api;
+mod counters;
+mod limits;
 
 use std::io;
 use std::mem;
@@ -14,6 +36,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use crate::boot::Tracker;
 use crate::config::Config;
 use crate::limits::{CORES_MAX, HTTP_THREADS_MAX};
+
+pub use counters::{ControlCounters, ControlTotals};
 
 /// Events that may wait for the control thread: the end of every thread, and some signals.
 const EVENTS_MAX: usize = CORES_MAX + HTTP_THREADS_MAX + 64;
@@ -199,6 +223,10 @@ fn report(tracker: &Tracker) {
         tracker.totals().describe(),
         tracker.kernel_drops()
     );
+    let control = tracker.control().map(|state| state.counters.read());
+    if let Some(control) = control.filter(|totals| *totals != ControlTotals::default()) {
+        info!("control: {}", control.describe());
+    }
     if let Some(store) = tracker.store() {
         info!("store: {}", store.describe());
     }

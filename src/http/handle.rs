@@ -213,9 +213,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         source: IpAddr,
         mut terms: Terms,
     ) -> Handled {
-        if let Err(fault) = self.key_in(target) {
-            return Handled::Reply(self.failure(fault.into(), &terms), terms);
-        }
+        let key = match self.key_in(target) {
+            Ok(key) => key,
+            Err(fault) => return Handled::Reply(self.failure(fault.into(), &terms), terms),
+        };
         let query = match AnnounceQuery::parse(target.query.unwrap_or_default()) {
             Ok(query) => query,
             Err(fault) => return Handled::Reply(self.failure(fault.into(), &terms), terms),
@@ -250,7 +251,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 left: query.left.unwrap_or(u64::MAX),
                 event: query.event,
                 updated_s: self.thread.clock.now().uptime_s,
-                key: 0,
+                key,
             },
             ids: query.peer_ids && !query.compact,
         });

@@ -117,11 +117,13 @@ impl Shard {
             left: announce.left,
             num_want: announce.num_want,
         };
-        if self.access.mode.is_private() {
+        let key = if self.access.mode.is_private() {
             let url = announce.url_data();
             let target = Target::split(url.as_bytes());
-            self.access.key_in(&target, now.unix_s)?;
-        }
+            self.access.key_in(&target, now.unix_s)?
+        } else {
+            0
+        };
         let source = origin.peer.ip();
         let local = self.asked_address(origin);
         let peer = self.rules.admit(&self.access, &said, source, local)?;
@@ -137,7 +139,7 @@ impl Shard {
                 left: announce.left,
                 event: announce.event,
                 updated_s: now.uptime_s,
-                key: 0,
+                key,
             }
         } else {
             NO_DETAILS

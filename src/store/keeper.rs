@@ -100,6 +100,11 @@ impl Keeper {
         })
     }
 
+    /// What it counts, for whoever reads it often.
+    pub fn counters(&self) -> Arc<StoreCounters> {
+        Arc::clone(&self.counters)
+    }
+
     /// What it counts.
     pub fn totals(&self) -> StoreTotals {
         self.counters.read()

@@ -39,6 +39,7 @@ pub fn config() -> Config {
     };
     config.workers.count = 1;
     config.store.path = String::new();
+    config.control.listen = None;
     config.workers.receive_buffer = 1 << 20;
     config
 }

@@ -37,7 +37,8 @@ pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Keeps a test that is not about HTTP away from the default port.
 pub(crate) const NO_HTTP: [&str; 2] = ["--set", "http.listen="];
 
-/// The binary under test, free of the settings of whoever runs the tests.
+/// The binary under test, free of the settings of whoever runs the tests, and away from the default
+/// port of the control server.
 pub(crate) fn shoal() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
     for (name, _) in env::vars_os() {
@@ -46,6 +47,7 @@ pub(crate) fn shoal() -> Command {
             command.env_remove(&name);
         }
     }
+    command.env("SHOAL_CONTROL__LISTEN", "");
     command
 }
 

@@ -1,0 +1,37 @@
+//! The routes. Those of Torrust answer exactly as it does; all others tell errors as
+//! [`Problem`](super::problem::Problem)s. `docs/api.md` lists them.
+//!
+//! A file beside this one has `pub(super) fn routes() -> Router<State>` and stands in one of the two
+//! lists below: with a token, or without.
+
+mod health;
+mod torrust;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+
+use super::auth;
+use super::limits::BODY_LEN_MAX;
+use super::server::{bare, frame};
+use super::state::State;
+
+/// All routes.
+pub(super) fn router(state: State) -> Router {
+    let open = Router::new().merge(health::routes());
+    // With a token even what does not exist: nobody else learns what does.
+    let guarded = Router::new()
+        .merge(torrust::routes())
+        .fallback(unknown)
+        .layer(from_fn_with_state(state.clone(), auth::require));
+    open.merge(guarded)
+        .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
+        .layer(from_fn_with_state(state.clone(), frame))
+        .with_state(state)
+}
+
+async fn unknown() -> Response {
+    bare(StatusCode::NOT_FOUND)
+}

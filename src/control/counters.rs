@@ -1,0 +1,102 @@
+//! What the control server counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::http::StatusCode;
+
+/// The counters themselves.
+#[derive(Default, Debug)]
+pub struct ControlCounters {
+    /// By the first digit of the status, from 1 to 5.
+    answered: [AtomicU64; 5],
+    auth_failures: AtomicU64,
+    evicted: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// A reading of the counters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ControlTotals {
+    /// Requests by the first digit of the status that answered them, 1 to 5.
+    pub answered: [u64; 5],
+    /// Requests without a token that is good where one was needed.
+    pub auth_failures: u64,
+    /// Idle connections that were closed to make room.
+    pub evicted: u64,
+    /// Connections that found no room.
+    pub refused: u64,
+}
+
+impl ControlCounters {
+    pub(super) fn count_answered(&self, status: StatusCode) {
+        let class = usize::from(status.as_u16() / 100);
+        if let Some(counter) = class.checked_sub(1).and_then(|at| self.answered.get(at)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts one more, and tells how many there have been.
+    pub(super) fn count_auth_failure(&self) -> u64 {
+        self.auth_failures.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(super) fn count_evicted(&self) {
+        self.evicted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What these counters say now.
+    pub fn read(&self) -> ControlTotals {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        ControlTotals {
+            answered: self.answered.each_ref().map(get),
+            auth_failures: get(&self.auth_failures),
+            evicted: get(&self.evicted),
+            refused: get(&self.refused),
+        }
+    }
+}
+
+impl ControlTotals {
+    /// The reading as `name value` words, what is zero left out; nothing when all is.
+    pub fn describe(&self) -> String {
+        let classes = (1..).zip(self.answered);
+        let answered = classes.map(|(class, n)| (format!("answered_{class}xx"), n));
+        let others = [
+            ("auth_failures", self.auth_failures),
+            ("connections_evicted", self.evicted),
+            ("connections_refused", self.refused),
+        ];
+        let others = others.map(|(name, n)| (name.to_owned(), n));
+        let words: Vec<String> = answered
+            .chain(others)
+            .filter(|(_, n)| *n != 0)
+            .map(|(name, n)| format!("{name} {n}"))
+            .collect();
+        words.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_by_the_first_digit_of_their_answers() {
+        let counters = ControlCounters::default();
+        for status in [200, 204, 404, 500] {
+            counters.count_answered(StatusCode::from_u16(status).unwrap());
+        }
+        counters.count_answered(StatusCode::from_u16(999).unwrap());
+        assert_eq!(counters.count_auth_failure(), 1);
+        assert_eq!(counters.read().answered, [0, 2, 0, 1, 1]);
+        assert_eq!(
+            counters.read().describe(),
+            "answered_2xx 2, answered_4xx 1, answered_5xx 1, auth_failures 1"
+        );
+        assert_eq!(ControlTotals::default().describe(), "");
+    }
+}

@@ -1,0 +1,188 @@
+//! What the routes of the control server see of the tracker.
+
+use std::ops::Deref;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use arc_swap::ArcSwap;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts as RequestParts;
+use crossbeam_channel::Sender;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use super::Event;
+use super::auth::Auth;
+use super::counters::ControlCounters;
+use crate::clock::Clock;
+use crate::config::{Config, Secrets};
+use crate::counters::{ThreadCounters, Totals};
+use crate::net::steering::Steering;
+use crate::registrar::Registrar;
+use crate::shard::{Collector, Errands};
+use crate::store::{StoreCounters, StoreTotals};
+
+/// A handle on the tracker, for routes: cheap to clone, and an argument of every handler that wants it.
+#[derive(Clone)]
+pub struct State(Arc<Parts>);
+
+/// What there is behind a [`State`].
+pub struct Parts {
+    /// Changes lists, keys and mode; its calls wait for the disk, so they belong into [`State::on_disk`].
+    pub registrar: Arc<Registrar>,
+    /// Asks all cores for their torrents.
+    pub collector: Collector,
+    /// Asks cores for other things.
+    pub errands: Errands,
+    /// Which core owns a torrent.
+    pub steering: Steering,
+    /// What each core counts.
+    pub cores: Vec<Arc<ThreadCounters>>,
+    /// What each HTTP thread counts.
+    pub http_threads: Vec<Arc<ThreadCounters>>,
+    /// What the control server counts.
+    pub counters: Arc<ControlCounters>,
+    /// What the store counts; nothing without a store.
+    pub store: Option<Arc<StoreCounters>>,
+    /// The time.
+    pub clock: Clock,
+    /// Where the tracker listens, as URLs such as `udp://0.0.0.0:6969`, with real ports.
+    pub listeners: Vec<String>,
+    /// What the main thread is asked to do. Use `try_send`: it may be busy.
+    pub events: Sender<Event>,
+    /// The configuration of the start. What a reload changes is elsewhere: lists and mode with the
+    /// registrar, tokens in [`Parts::auth`].
+    pub config: Config,
+    /// One walk over all torrents at a time: each holds as many rows as it was asked for.
+    pub walks: Arc<Semaphore>,
+    pub(super) auth_warning: Seldom,
+    auth: ArcSwap<Auth>,
+}
+
+/// What a [`State`] is made of; the rest begins empty.
+pub struct Given {
+    /// As [`Parts::registrar`].
+    pub registrar: Arc<Registrar>,
+    /// As [`Parts::collector`].
+    pub collector: Collector,
+    /// As [`Parts::errands`].
+    pub errands: Errands,
+    /// As [`Parts::steering`].
+    pub steering: Steering,
+    /// As [`Parts::cores`].
+    pub cores: Vec<Arc<ThreadCounters>>,
+    /// As [`Parts::http_threads`].
+    pub http_threads: Vec<Arc<ThreadCounters>>,
+    /// As [`Parts::store`].
+    pub store: Option<Arc<StoreCounters>>,
+    /// As [`Parts::clock`].
+    pub clock: Clock,
+    /// As [`Parts::listeners`].
+    pub listeners: Vec<String>,
+    /// As [`Parts::events`].
+    pub events: Sender<Event>,
+    /// As [`Parts::config`].
+    pub config: Config,
+}
+
+impl State {
+    /// A state of a tracker that serves.
+    pub fn new(given: Given) -> Self {
+        let auth = Auth::new(&given.config.control.tokens);
+        Self(Arc::new(Parts {
+            registrar: given.registrar,
+            collector: given.collector,
+            errands: given.errands,
+            steering: given.steering,
+            cores: given.cores,
+            http_threads: given.http_threads,
+            counters: Arc::default(),
+            store: given.store,
+            clock: given.clock,
+            listeners: given.listeners,
+            events: given.events,
+            config: given.config,
+            walks: Arc::new(Semaphore::new(1)),
+            auth_warning: Seldom::default(),
+            auth: ArcSwap::from_pointee(auth),
+        }))
+    }
+
+    /// Does what waits for a disk, or for long, on a thread that may wait.
+    pub async fn on_disk<T, F>(&self, work: F) -> T
+    where
+        T: Send + 'static,
+        F: FnOnce(&Parts) -> T + Send + 'static,
+    {
+        let state = self.clone();
+        match spawn_blocking(move || work(&state)).await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                // It never began, because the server has ended; so has whoever waits for it.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+}
+
+impl Deref for State {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl FromRequestParts<Self> for State {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(
+        _: &mut RequestParts,
+        state: &Self,
+    ) -> Result<Self, Self::Rejection> {
+        Ok(state.clone())
+    }
+}
+
+impl Parts {
+    /// The counters of all cores and HTTP threads together.
+    pub fn totals(&self) -> Totals {
+        let all = self.cores.iter().chain(&self.http_threads);
+        all.map(|counters| counters.read()).sum()
+    }
+
+    /// What the store counts; nothing without a store.
+    pub fn store_totals(&self) -> Option<StoreTotals> {
+        self.store.as_ref().map(|counters| counters.read())
+    }
+
+    /// The tokens that are good now.
+    pub fn auth(&self) -> Arc<Auth> {
+        self.auth.load_full()
+    }
+
+    /// From now on other tokens are good.
+    pub fn set_tokens(&self, tokens: &Secrets) {
+        self.auth.store(Arc::new(Auth::new(tokens)));
+    }
+}
+
+/// Lets something happen only so often.
+#[derive(Default)]
+pub(super) struct Seldom {
+    /// The second from which on it may happen again.
+    from_s: AtomicU32,
+}
+
+impl Seldom {
+    /// True when it is `every_s` seconds since this was true.
+    pub(super) fn is_due(&self, now_s: u32, every_s: u32) -> bool {
+        let due = now_s >= self.from_s.load(Ordering::Relaxed);
+        if due {
+            self.from_s.store(now_s + every_s, Ordering::Relaxed);
+        }
+        due
+    }
+}
