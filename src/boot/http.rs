@@ -223,6 +223,7 @@ impl Http {
                 counters: Arc::clone(&self.counters[number]),
                 full_scrapes: self.full_scrapes.as_ref().map(|(s, _)| Arc::clone(s)),
                 clock: clock.clone(),
+                events: events.clone(),
                 stop: Arc::clone(&self.stop),
                 connections_max,
                 idle_timeout_s: config.connections.idle_timeout,
@@ -383,6 +384,7 @@ fn http_rules(config: &Config, rules: &shard::Rules) -> http::Rules {
         tell_external_ip: config.announce.tell_external_ip,
         downloaders: config.scrape.downloaders,
         min_request_interval_s: config.scrape.min_request_interval,
+        run_gc_key: config.control.run_gc_key.clone(),
     }
 }
 

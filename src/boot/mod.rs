@@ -1,5 +1,6 @@
 //! The start, told in order: cores, sockets, privileges, threads; and the end.
 
+mod chores;
 mod control;
 mod cores;
 mod http;
@@ -62,6 +63,7 @@ pub struct Tracker {
     threads: Vec<JoinHandle<Option<Swarms>>>,
     http: http::Http,
     keeper: Option<Keeper>,
+    chores: Option<chores::Chores>,
     control: Option<Server>,
     control_address: Option<SocketAddr>,
     clock: Clock,
@@ -112,6 +114,7 @@ impl Tracker {
             threads: Vec::with_capacity(cores),
             http,
             keeper: None,
+            chores: None,
             control: None,
             control_address: control_bound.as_ref().map(|bound| bound.address),
             clock: clock.clone(),
@@ -149,6 +152,11 @@ impl Tracker {
             let keeper = store::keep(store, collector.clone(), &tracker.counters, clock)?;
             tracker.keeper = Some(keeper);
         }
+        tracker.chores = Some(chores::Chores::start(
+            tracker.errands.clone(),
+            Arc::clone(&tracker.registrar),
+            config.swarm.peer_details && tracker.registrar.records().is_some(),
+        )?);
         if let Some(bound) = control_bound {
             let given = tracker.shown(config, &bound, collector, steering, events);
             tracker.control = Some(bound.start(given)?);
@@ -178,6 +186,7 @@ impl Tracker {
             cores: self.counters.clone(),
             http_threads: self.http.counters.clone(),
             store: self.keeper.as_ref().map(Keeper::counters),
+            snapshots: self.keeper.as_ref().map(Keeper::snapshots),
             clock: self.clock.clone(),
             listeners: udp.chain(http).chain([bound.url()]).collect(),
             events: events.clone(),
@@ -326,6 +335,13 @@ impl Tracker {
         sentences
     }
 
+    /// Forgets all silent peers soon, instead of one after the other.
+    pub fn sweep(&self) {
+        if let Some(chores) = &self.chores {
+            chores.sweep();
+        }
+    }
+
     /// Changes lists, keys and mode.
     pub fn registrar(&self) -> &Arc<Registrar> {
         &self.registrar
@@ -413,9 +429,13 @@ impl Tracker {
         self.stop_cores();
         let ended: Vec<_> = self.threads.drain(..).map(JoinHandle::join).collect();
         let cores_ended_well = ended.iter().all(Result::is_ok);
+        let mut swarms: Vec<_> = ended.into_iter().filter_map(Result::ok).flatten().collect();
+        if let Some(chores) = self.chores.take() {
+            chores.finish(&self.registrar, &mut swarms);
+        }
         if let Some(keeper) = self.keeper.take() {
             // What went wrong has been logged; it is no reason to call the end a failure.
-            keeper.finish(ended.into_iter().filter_map(Result::ok).flatten().collect());
+            keeper.finish(swarms);
         }
         let ended_well = [
             (cores_ended_well, "a core"),

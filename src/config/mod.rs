@@ -231,6 +231,8 @@ pub struct Access {
     pub client_blocklist: Vec<String>,
     /// What those are told whom a list turns away.
     pub deny: Deny,
+    /// Show everybody which torrents the API has blocked.
+    pub publish_blocklist: bool,
 }
 
 /// `[control]`: the API, and the pages for people.
@@ -399,6 +401,7 @@ impl Default for Access {
             ip_blocklist: String::new(),
             client_blocklist: Vec::new(),
             deny: Deny::Soft,
+            publish_blocklist: false,
         }
     }
 }

@@ -60,10 +60,35 @@ pub enum Event {
     Report,
     /// Read the configuration again: SIGHUP.
     Reload,
+    /// The same, and say what came of it.
+    ReloadFor(Answer),
+    /// Forget all silent peers: `control.run_gc_key`.
+    Sweep,
     /// A core left its loop, as asked or because of an error.
     CoreEnded(usize, Result<(), String>),
     /// An HTTP thread left its loop, as asked or because of an error.
     HttpEnded(usize, Result<(), String>),
+}
+
+/// Where to say what came of a reload.
+#[derive(Clone, Debug)]
+pub struct Answer(pub Sender<Reloaded>);
+
+impl PartialEq for Answer {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.same_channel(&other.0)
+    }
+}
+
+impl Eq for Answer {}
+
+/// What came of a reload.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reloaded {
+    /// False when the configuration has mistakes and stays as it was.
+    pub done: bool,
+    /// The mistakes, or what could not be taken over.
+    pub sentences: Vec<String>,
 }
 
 /// Signals that have become events.
@@ -164,9 +189,15 @@ pub fn run(
                 }
             }
             Ok(Event::Report) => report(&tracker),
+            Ok(Event::Sweep) => tracker.sweep(),
             Ok(Event::Reload) => {
-                tracker.reload_certificates(true);
-                reload_configuration(&tracker, reload);
+                reload_configuration(&tracker, "SIGHUP", reload);
+                freeing = Some(Chore::every(FREE_EVERY));
+            }
+            Ok(Event::ReloadFor(Answer(answer))) => {
+                let reloaded = reload_configuration(&tracker, "API", reload);
+                // Who asked may have gone.
+                let _ = answer.try_send(reloaded);
                 freeing = Some(Chore::every(FREE_EVERY));
             }
             Ok(Event::Stop(signal)) => {
@@ -194,16 +225,33 @@ pub fn run(
     ended
 }
 
-/// SIGHUP: what can change while the tracker runs, changes; the rest is named.
-fn reload_configuration(tracker: &Tracker, reload: &dyn Fn() -> Result<Config, Vec<String>>) {
-    let (sentences, outcome) = match reload() {
-        Ok(config) => (tracker.reload(&config), "SIGHUP: reloaded"),
-        Err(mistakes) => (mistakes, "SIGHUP: the configuration stays as it was"),
+/// What can change while the tracker runs, changes; the rest is named.
+fn reload_configuration(
+    tracker: &Tracker,
+    why: &str,
+    reload: &dyn Fn() -> Result<Config, Vec<String>>,
+) -> Reloaded {
+    tracker.reload_certificates(true);
+    let reloaded = match reload() {
+        Ok(config) => Reloaded {
+            done: true,
+            sentences: tracker.reload(&config),
+        },
+        Err(sentences) => Reloaded {
+            done: false,
+            sentences,
+        },
     };
-    for sentence in sentences {
+    for sentence in &reloaded.sentences {
         warn!("{sentence}");
     }
-    info!("{outcome}");
+    let outcome = if reloaded.done {
+        "reloaded"
+    } else {
+        "the configuration stays as it was"
+    };
+    info!("{why}: {outcome}");
+    reloaded
 }
 
 /// Logs what has been counted since the start.

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -29,6 +29,16 @@ impl Problem {
             status,
             detail: detail.to_string(),
         }
+    }
+
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The sentence.
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// The client asked for what makes no sense: 400.
@@ -111,8 +121,18 @@ impl<T: DeserializeOwned> FromRequest<State> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &State) -> Result<Self, Problem> {
-        let Json(body) = Json::from_request(request, state).await?;
+        let Json(body) = <Json<T> as FromRequest<State>>::from_request(request, state).await?;
         Ok(Self(body))
+    }
+}
+
+impl<T: DeserializeOwned> OptionalFromRequest<State> for Body<T> {
+    type Rejection = Problem;
+
+    /// None without a `Content-Type`.
+    async fn from_request(request: Request, state: &State) -> Result<Option<Self>, Problem> {
+        let json = <Json<T> as OptionalFromRequest<State>>::from_request(request, state).await?;
+        Ok(json.map(|Json(body)| Self(body)))
     }
 }
 

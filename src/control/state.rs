@@ -21,7 +21,7 @@ use crate::counters::{ThreadCounters, Totals};
 use crate::net::steering::Steering;
 use crate::registrar::Registrar;
 use crate::shard::{Collector, Errands};
-use crate::store::{StoreCounters, StoreTotals};
+use crate::store::{Snapshots, StoreCounters, StoreTotals};
 
 /// A handle on the tracker, for routes: cheap to clone, and an argument of every handler that wants it.
 #[derive(Clone)]
@@ -45,6 +45,8 @@ pub struct Parts {
     pub counters: Arc<ControlCounters>,
     /// What the store counts; nothing without a store.
     pub store: Option<Arc<StoreCounters>>,
+    /// Asks the store for snapshots; nothing without one.
+    pub snapshots: Option<Snapshots>,
     /// The time.
     pub clock: Clock,
     /// Where the tracker listens, as URLs such as `udp://0.0.0.0:6969`, with real ports.
@@ -76,6 +78,8 @@ pub struct Given {
     pub http_threads: Vec<Arc<ThreadCounters>>,
     /// As [`Parts::store`].
     pub store: Option<Arc<StoreCounters>>,
+    /// As [`Parts::snapshots`].
+    pub snapshots: Option<Snapshots>,
     /// As [`Parts::clock`].
     pub clock: Clock,
     /// As [`Parts::listeners`].
@@ -99,6 +103,7 @@ impl State {
             http_threads: given.http_threads,
             counters: Arc::default(),
             store: given.store,
+            snapshots: given.snapshots,
             clock: given.clock,
             listeners: given.listeners,
             events: given.events,

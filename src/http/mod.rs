@@ -40,6 +40,7 @@ pub use executor::Engine;
 pub use full_scrape::{FullScrapeRules, FullScrapes};
 pub use thread::{Parts, run};
 
+use crate::config::Secret;
 use crate::wire::http::forwarded::ForwardedHeader;
 
 /// The operator's rules about HTTP, the same for every thread.
@@ -58,6 +59,8 @@ pub struct Rules {
     pub downloaders: bool,
     /// Least seconds between two scrapes; 0 is left out.
     pub min_request_interval_s: u32,
+    /// The parameter of an announce that has silent peers forgotten; empty = there is none.
+    pub run_gc_key: Secret,
 }
 
 /// What one listener is for.

@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
+use crossbeam_channel::Sender;
 use log::warn;
 use nix::errno::Errno;
 use socket2::Socket;
@@ -25,6 +26,7 @@ use super::full_scrape::FullScrapes;
 use super::opening::open;
 use super::{Door, Rules};
 use crate::clock::Clock;
+use crate::control::Event;
 use crate::counters::{Tally, ThreadCounters};
 use crate::gate::access::Access;
 use crate::limits::HEAD_LEN_MAX;
@@ -59,6 +61,8 @@ pub struct Parts {
     pub full_scrapes: Option<Arc<FullScrapes>>,
     /// The time.
     pub clock: Clock,
+    /// What the main thread is asked to do.
+    pub events: Sender<Event>,
     /// Set when the tracker stops; whoever sets it rings the thread's desk.
     pub stop: Arc<AtomicBool>,
     /// Most connections of this thread.
@@ -78,6 +82,7 @@ pub(super) struct Thread {
     pub(super) asks: Asks,
     pub(super) full_scrapes: Option<Arc<FullScrapes>>,
     pub(super) clock: Clock,
+    pub(super) events: Sender<Event>,
     pub(super) buffers: Buffers,
     pub(super) packer: Packer,
     /// What is read lies here until it is parsed, so that an idle connection holds no memory for it.
@@ -112,6 +117,7 @@ async fn serve<E: Executor>(parts: Parts) -> io::Result<()> {
         counters: parts.counters,
         full_scrapes: parts.full_scrapes,
         clock: parts.clock,
+        events: parts.events,
         buffers: Buffers::default(),
         packer: Packer::default(),
         // One byte more than a head may have shows that it has more.

@@ -10,6 +10,7 @@
 //! nearly all of its memory with the one before.
 
 mod change;
+mod credit;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+pub use credit::Credits;
 
 use crate::clock::Clock;
 use crate::config::Config;

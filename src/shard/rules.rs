@@ -84,24 +84,10 @@ impl Rules {
         };
         Ok(PeerAnnounce {
             info_hash: said.info_hash,
-            peer: peer_addr(address, said.port),
+            peer: PeerAddr::new(address, said.port),
             state,
             completed: said.event == Event::Completed,
             wanted: wanted as usize,
         })
-    }
-}
-
-/// Address and port in the bytes that replies carry.
-fn peer_addr(address: IpAddr, port: u16) -> PeerAddr {
-    fn join<const N: usize>(octets: &[u8], port: u16) -> [u8; N] {
-        let mut bytes = [0; N];
-        bytes[..N - 2].copy_from_slice(octets);
-        bytes[N - 2..].copy_from_slice(&port.to_be_bytes());
-        bytes
-    }
-    match address {
-        IpAddr::V4(v4) => PeerAddr::V4(join(&v4.octets(), port)),
-        IpAddr::V6(v6) => PeerAddr::V6(join(&v6.octets(), port)),
     }
 }

@@ -42,14 +42,37 @@ const LAST_PATIENCE: Duration = Duration::from_secs(20);
 /// How much longer its end is waited for: a disk that hangs must not keep the process from ending.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// Orders that may wait for the thread.
+const ORDERS: usize = 4;
+
+/// How long somebody waits for a snapshot that he asked for.
+const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(25);
+
 /// What the thread is told.
-struct Finish {
-    swarms: Vec<Swarms>,
+enum Asked {
+    /// To write a snapshot now, and to say whether it went well.
+    Snapshot(Sender<bool>),
+    /// To write the last one, of these.
+    Finish(Vec<Swarms>),
+}
+
+/// Asks for snapshots between times. Cheap to clone.
+#[derive(Clone)]
+pub struct Snapshots(Sender<Asked>);
+
+impl Snapshots {
+    /// Writes a snapshot and waits for it, up to 25 seconds. `None` when it takes longer, or others
+    /// wait already; it may still be written then.
+    pub fn now(&self) -> Option<bool> {
+        let (answer, answered) = bounded(1);
+        self.0.try_send(Asked::Snapshot(answer)).ok()?;
+        answered.recv_timeout(SNAPSHOT_PATIENCE).ok()
+    }
 }
 
 /// The store of a running tracker.
 pub struct Keeper {
-    orders: Sender<Finish>,
+    orders: Sender<Asked>,
     stop: Arc<AtomicBool>,
     ended: Receiver<()>,
     thread: JoinHandle<()>,
@@ -65,7 +88,7 @@ impl Keeper {
         cores: Vec<Arc<ThreadCounters>>,
         clock: Clock,
     ) -> std::io::Result<Self> {
-        let (orders, receiver) = bounded(1);
+        let (orders, receiver) = bounded(ORDERS);
         // Nothing is ever sent: the end of the thread closes it.
         let (alive, ended) = bounded(0);
         let stop: Arc<AtomicBool> = Arc::default();
@@ -100,6 +123,11 @@ impl Keeper {
         })
     }
 
+    /// Asks for snapshots.
+    pub fn snapshots(&self) -> Snapshots {
+        Snapshots(self.orders.clone())
+    }
+
     /// What it counts, for whoever reads it often.
     pub fn counters(&self) -> Arc<StoreCounters> {
         Arc::clone(&self.counters)
@@ -122,7 +150,8 @@ impl Keeper {
         self.stop();
         let failed = self.counters.read().failed;
         // Refused only when the thread has ended, which the next line sees too.
-        let _ = self.orders.send(Finish { swarms });
+        let finish = Asked::Finish(swarms);
+        let _ = self.orders.send_timeout(finish, LAST_PATIENCE);
         let ended = self.ended.recv_timeout(LAST_PATIENCE + GRACE);
         if ended != Err(RecvTimeoutError::Disconnected) {
             warn!("the store does not come to an end; the last snapshot may be missing");
@@ -145,16 +174,16 @@ struct Work {
 }
 
 impl Work {
-    fn run(mut self, orders: &Receiver<Finish>) {
+    fn run(mut self, orders: &Receiver<Asked>) {
         let interval_s = self.settings.snapshot_interval_s;
         let mut wait_s = interval_s;
         loop {
-            let finish = if interval_s == 0 {
+            let order = if interval_s == 0 {
                 orders.recv().map_err(RecvTimeoutError::from)
             } else {
                 orders.recv_timeout(Duration::from_secs(wait_s.into()))
             };
-            match finish {
+            match order {
                 Err(RecvTimeoutError::Timeout) => {
                     let well = self.snapshot(&mut Cores::clone(&self.cores), "snapshot");
                     wait_s = if well {
@@ -164,7 +193,12 @@ impl Work {
                     };
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
-                Ok(Finish { swarms }) => {
+                Ok(Asked::Snapshot(answer)) => {
+                    let well = self.snapshot(&mut Cores::clone(&self.cores), "snapshot");
+                    // Who asked may have gone.
+                    let _ = answer.try_send(well);
+                }
+                Ok(Asked::Finish(swarms)) => {
                     self.warned_s = None;
                     self.snapshot(&mut Rest::new(swarms), "last snapshot");
                     return;

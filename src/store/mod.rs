@@ -40,7 +40,7 @@ pub use claim::{Claim, Refusal};
 pub use connection_key::{KEY_LEN, connection_id_key};
 pub use counters::{StoreCounters, StoreTotals};
 use disk::Disk;
-pub use keeper::Keeper;
+pub use keeper::{Keeper, Snapshots};
 pub use records::{
     Action, Credit, JournalEntry, List, Metadata, Note, Records, RecordsError, Span, Transfer,
 };

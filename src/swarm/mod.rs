@@ -61,6 +61,8 @@ mod visit;
 use ahash::RandomState;
 use std::hash::{BuildHasher, Hasher};
 
+use std::net::IpAddr;
+
 use crate::wire::InfoHash;
 use body::{Body, Role, View};
 use details::Details;
@@ -116,6 +118,22 @@ pub enum PeerAddr {
     V4([u8; 6]),
     /// Sixteen bytes of address, two of port.
     V6([u8; 18]),
+}
+
+impl PeerAddr {
+    /// Address and port in the bytes that replies carry.
+    pub fn new(address: IpAddr, port: u16) -> Self {
+        fn join<const N: usize>(octets: &[u8], port: u16) -> [u8; N] {
+            let mut bytes = [0; N];
+            bytes[..N - 2].copy_from_slice(octets);
+            bytes[N - 2..].copy_from_slice(&port.to_be_bytes());
+            bytes
+        }
+        match address {
+            IpAddr::V4(v4) => Self::V4(join(&v4.octets(), port)),
+            IpAddr::V6(v6) => Self::V6(join(&v6.octets(), port)),
+        }
+    }
 }
 
 /// How a peer takes part, or that it no longer does.

@@ -284,6 +284,13 @@ pub(super) const ACCESS: &[Key] = &[
             Some(())
         },
     ),
+    Key::switch(
+        "publish_blocklist",
+        "Show everybody at [control] /api/blocklist.json which torrents the API has blocked, since\n\
+         when and why.",
+        |config, _| config.access.publish_blocklist,
+        |config, _, publish| config.access.publish_blocklist = publish,
+    ),
     Key::whole(
         "connection_id_lifetime",
         "Seconds for which a connection id is accepted, and up to a minute more. BEP 15 asks\n\

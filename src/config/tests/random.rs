@@ -78,6 +78,7 @@ fn random_access(rng: &mut fastrand::Rng) -> Access {
             .map(|_| odd_text(&["-XL", "\"", "a, b"], rng))
             .collect(),
         deny: if rng.bool() { Deny::Soft } else { Deny::Error },
+        publish_blocklist: rng.bool(),
     }
 }
 

@@ -5,7 +5,15 @@
 //! lists below: with a token, or without.
 
 mod health;
+mod journal;
+mod keys;
+mod lists;
+mod named;
+mod operations;
+mod small;
+mod torrents;
 mod torrust;
+mod transfers;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -20,10 +28,19 @@ use super::state::State;
 
 /// All routes.
 pub(super) fn router(state: State) -> Router {
-    let open = Router::new().merge(health::routes());
+    let open = Router::new()
+        .merge(health::routes())
+        .merge(journal::open_routes());
     // With a token even what does not exist: nobody else learns what does.
     let guarded = Router::new()
         .merge(torrust::routes())
+        .merge(lists::routes())
+        .merge(keys::routes())
+        .merge(torrents::routes())
+        .merge(journal::routes())
+        .merge(transfers::routes())
+        .merge(operations::routes())
+        .merge(small::routes())
         .fallback(unknown)
         .layer(from_fn_with_state(state.clone(), auth::require));
     open.merge(guarded)

@@ -2,7 +2,7 @@
 //! of them. Its `200` for a torrent that is not known and its `500` for a token that is missing are
 //! what its clients look for.
 
-mod keys;
+pub(super) mod keys;
 mod list;
 mod stats;
 mod whitelist;

@@ -1,0 +1,124 @@
+//! A thread for what is to be done now and then and takes asking the cores: to credit the holders of keys,
+//! and to sweep when somebody says so.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use log::warn;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::net::low_priority;
+use crate::registrar::{Credits, Registrar};
+use crate::shard::Errands;
+use crate::swarm::{Swarms, Transfers};
+
+/// How often credits are collected; a crash costs as much.
+const CREDIT_EVERY: Duration = Duration::from_secs(10);
+
+/// Credits that could not be written are tried again, and warned of not more often than every so many
+/// times: once a minute.
+const WARN_EVERY: u32 = 6;
+
+/// To look at all peers now.
+struct Sweep;
+
+/// The thread. To be ended with [`Chores::finish`].
+pub(super) struct Chores {
+    sweeps: Sender<Sweep>,
+    thread: JoinHandle<Credits>,
+}
+
+impl Chores {
+    /// Starts the thread; `credits` says whether there is anything to credit.
+    pub(super) fn start(
+        errands: Errands,
+        registrar: Arc<Registrar>,
+        credits: bool,
+    ) -> Result<Self, String> {
+        let failed = |error| format!("cannot start the thread of chores: {error}");
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(failed)?;
+        let (sweeps, asked) = bounded(1);
+        let work = Work {
+            runtime,
+            errands,
+            registrar,
+            credits: Credits::default(),
+            failures: 0,
+        };
+        let thread = thread::Builder::new()
+            .name("chores".to_owned())
+            .spawn(move || {
+                low_priority();
+                work.run(&asked, credits)
+            })
+            .map_err(failed)?;
+        Ok(Self { sweeps, thread })
+    }
+
+    /// Forgets all silent peers soon. One that is asked for while another waits is the same.
+    pub(super) fn sweep(&self) {
+        drop(self.sweeps.try_send(Sweep));
+    }
+
+    /// Ends the thread, and credits what the cores have left. Called after the cores have ended.
+    pub(super) fn finish(self, registrar: &Registrar, swarms: &mut [Swarms]) {
+        drop(self.sweeps);
+        // What a panic takes with it is ten seconds of credits.
+        let mut credits = self.thread.join().unwrap_or_default();
+        for swarms in swarms {
+            credits.add(registrar, &swarms.take_transfers(Transfers::default()));
+        }
+        if let Err(error) = credits.write(registrar) {
+            warn!("what was uploaded and downloaded lately is not credited: {error}");
+        }
+    }
+}
+
+struct Work {
+    runtime: Runtime,
+    errands: Errands,
+    registrar: Arc<Registrar>,
+    /// What is not on disk yet.
+    credits: Credits,
+    failures: u32,
+}
+
+impl Work {
+    fn run(mut self, asked: &Receiver<Sweep>, credits: bool) -> Credits {
+        loop {
+            match asked.recv_timeout(CREDIT_EVERY) {
+                // Busy cores sweep by themselves all the same.
+                Ok(Sweep) => drop(self.runtime.block_on(self.errands.sweep_all())),
+                Err(RecvTimeoutError::Timeout) if credits => self.credit(),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.credits,
+            }
+        }
+    }
+
+    /// Collects and writes. What could not be written stays, and the cores keep theirs meanwhile.
+    fn credit(&mut self) {
+        if self.credits.is_empty() {
+            for transfers in self.runtime.block_on(self.errands.transfers()) {
+                self.credits.add(&self.registrar, &transfers);
+            }
+        }
+        match self.credits.write(&self.registrar) {
+            Ok(()) => self.failures = 0,
+            Err(error) => {
+                if self.failures % WARN_EVERY == 0 {
+                    warn!(
+                        "what was uploaded and downloaded cannot be credited, and will be tried again: \
+                         {error}"
+                    );
+                }
+                self.failures += 1;
+            }
+        }
+    }
+}
