@@ -89,6 +89,19 @@ pub fn run(
     })
 }
 
+/// Asks the tracker at `address` only what newTrackon asks, and judges the answers as it does. For a tracker
+/// that answers at all: nothing is skipped for want of answers. `Err` is a host that has no socket for it.
+pub fn newtrackon(
+    target: &Target,
+    address: SocketAddr,
+    options: &Options,
+) -> Result<Vec<Finding>, Failure> {
+    match target.scheme {
+        Scheme::Udp => udp::newtrackon(target, address, options),
+        Scheme::Http | Scheme::Https => Ok(http::newtrackon(target, address, options)),
+    }
+}
+
 /// Peers, leechers and seeders of a random torrent that newTrackon takes for an accident.
 const NEWTRACKON_PEERS_MAX: u64 = 10;
 
@@ -177,21 +190,39 @@ fn run_checks<S: Scene>(
                 Some(reason) => skipped(reason),
                 None => (check.run)(scene),
             };
-            findings.push(Finding {
-                id: check.id,
-                group: group.title,
-                source: check.source,
-                title: check.title,
-                verdict: ruling.verdict,
-                sent: check.sent,
-                expected: check.expected,
-                came_back: ruling.came_back,
-                why: check.why,
-                wire: scene.take_wire(),
-            });
+            findings.push(finding(scene, group.title, check, ruling));
         }
     }
     findings
+}
+
+/// A group whose checks ask for everything that they need.
+fn run_group<S: Scene>(scene: &mut S, group: &Group<S>) -> Vec<Finding> {
+    let run = |check: &Check<S>| {
+        let ruling = (check.run)(scene);
+        finding(scene, group.title, check, ruling)
+    };
+    group.checks.iter().map(run).collect()
+}
+
+fn finding<S: Scene>(
+    scene: &mut S,
+    group: &'static str,
+    check: &Check<S>,
+    ruling: Ruling,
+) -> Finding {
+    Finding {
+        id: check.id,
+        group,
+        source: check.source,
+        title: check.title,
+        verdict: ruling.verdict,
+        sent: check.sent,
+        expected: check.expected,
+        came_back: ruling.came_back,
+        why: check.why,
+        wire: scene.take_wire(),
+    }
 }
 
 /// An info-hash that nobody has and that holds every byte which a careless tracker misreads: NUL, line ends,

@@ -14,7 +14,7 @@ mod swarm;
 
 use std::net::SocketAddr;
 
-use super::{Finding, Group, Options, Ruling, differs, fail, pass, run_checks, skipped};
+use super::{Finding, Group, Options, Ruling, differs, fail, pass, run_checks, run_group, skipped};
 use crate::query::target::Target;
 use reply::Said;
 use scene::{Answer, Http};
@@ -46,10 +46,7 @@ const GROUPS: &[Group<Http>] = &[
         title: "Malformed announces",
         checks: malformed::CHECKS,
     },
-    Group {
-        title: "newTrackon",
-        checks: newtrackon::CHECKS,
-    },
+    NEWTRACKON,
     Group {
         title: "IPv4 and IPv6",
         checks: families::CHECKS,
@@ -59,6 +56,11 @@ const GROUPS: &[Group<Http>] = &[
         checks: connection::CHECKS,
     },
 ];
+
+const NEWTRACKON: Group<Http> = Group {
+    title: "newTrackon",
+    checks: newtrackon::CHECKS,
+};
 
 /// Runs every check; also says how many requests that took.
 pub(super) fn run(
@@ -72,6 +74,12 @@ pub(super) fn run(
     let findings = run_checks(&mut http, GROUPS, progress);
     http.stop_all();
     (findings, http.sent)
+}
+
+/// Asks only what newTrackon asks.
+pub(super) fn newtrackon(target: &Target, address: SocketAddr, options: &Options) -> Vec<Finding> {
+    let mut http = Http::of(target, address, None, options);
+    run_group(&mut http, &NEWTRACKON)
 }
 
 /// A ruling on an announce that should have been served.

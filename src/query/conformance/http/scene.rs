@@ -91,15 +91,15 @@ pub(super) struct Unfinished {
 }
 
 impl Http {
-    /// Begins a request that stays unfinished, and lets two peers announce, if the tracker will.
-    pub(super) fn open(
+    /// Nothing is asked yet.
+    pub(super) fn of(
         target: &Target,
         address: SocketAddr,
         other_address: Option<SocketAddr>,
         options: &Options,
     ) -> Self {
         let nothing = || Err(Failure::new(Kind::Unaskable, "it was not asked"));
-        let mut http = Self {
+        Self {
             target: target.clone(),
             address,
             other_address,
@@ -114,7 +114,17 @@ impl Http {
             present: Vec::new(),
             unfinished: None,
             wire: Vec::new(),
-        };
+        }
+    }
+
+    /// Begins a request that stays unfinished, and lets two peers announce, if the tracker will.
+    pub(super) fn open(
+        target: &Target,
+        address: SocketAddr,
+        other_address: Option<SocketAddr>,
+        options: &Options,
+    ) -> Self {
+        let mut http = Self::of(target, address, other_address, options);
         let first = http.first();
         http.first_answer = http.announce(&first);
         if http.first_answer.is_ok() {

@@ -13,7 +13,7 @@ mod swarm;
 
 use std::net::SocketAddr;
 
-use super::{Finding, Group, Options, Ruling, differs, fail, pass, run_checks, skipped};
+use super::{Finding, Group, Options, Ruling, differs, fail, pass, run_checks, run_group, skipped};
 use crate::query::failure::Failure;
 use crate::query::target::Target;
 use crate::wire::udp::ask::write_url_data;
@@ -42,10 +42,7 @@ const GROUPS: &[Group<Udp>] = &[
         title: "What deserves silence",
         checks: hostile::CHECKS,
     },
-    Group {
-        title: "newTrackon",
-        checks: newtrackon::CHECKS,
-    },
+    NEWTRACKON,
     Group {
         title: "IPv4 and IPv6",
         checks: families::CHECKS,
@@ -55,6 +52,11 @@ const GROUPS: &[Group<Udp>] = &[
         checks: replies::CHECKS,
     },
 ];
+
+const NEWTRACKON: Group<Udp> = Group {
+    title: "newTrackon",
+    checks: newtrackon::CHECKS,
+};
 
 /// Runs every check; also says how many datagrams that took. `Err` is a host that has no socket for it.
 pub(super) fn run(
@@ -68,6 +70,16 @@ pub(super) fn run(
     let findings = run_checks(&mut udp, GROUPS, progress);
     udp.stop_all();
     Ok((findings, udp.sent))
+}
+
+/// Asks only what newTrackon asks, and one connect more, to know how long an answer takes.
+pub(super) fn newtrackon(
+    target: &Target,
+    address: SocketAddr,
+    options: &Options,
+) -> Result<Vec<Finding>, Failure> {
+    let mut udp = Udp::connect_to(address, None, &url_data(target), options)?;
+    Ok(run_group(&mut udp, &NEWTRACKON))
 }
 
 /// What an announce carries of the URL (BEP 41): nothing of one that every tracker has.

@@ -112,8 +112,8 @@ pub(super) struct Udp {
 }
 
 impl Udp {
-    /// Connects and lets two peers announce, if the tracker will.
-    pub(super) fn open(
+    /// Connects.
+    pub(super) fn connect_to(
         target: SocketAddr,
         other_target: Option<SocketAddr>,
         url_data: &[u8],
@@ -150,6 +150,19 @@ impl Udp {
         if let Some(Reply::Connect(id)) = udp.read(&udp.connected) {
             udp.id = id;
             udp.id_since = Instant::now();
+        }
+        Ok(udp)
+    }
+
+    /// Connects and lets two peers announce, if the tracker will.
+    pub(super) fn open(
+        target: SocketAddr,
+        other_target: Option<SocketAddr>,
+        url_data: &[u8],
+        options: &Options,
+    ) -> Result<Self, Failure> {
+        let mut udp = Self::connect_to(target, other_target, url_data, options)?;
+        if let Some(Reply::Connect(_)) = udp.read(&udp.connected) {
             let first = udp.first();
             udp.first_answer = udp.announce(&first);
             if let Some(Reply::Announce { .. }) = udp.read(&udp.first_answer) {
