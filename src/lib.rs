@@ -43,6 +43,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod counters;
+pub mod doctor;
 pub mod limits;
 pub mod prefetch;
 pub mod privileges;

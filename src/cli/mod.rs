@@ -3,6 +3,7 @@
 
 mod check;
 mod conformance;
+mod doctor;
 mod logging;
 mod query;
 
@@ -46,6 +47,8 @@ enum Command {
     Query(Box<query::Query>),
     /// Check a list of trackers and pages, as Torrust's checker does
     Check(check::Check),
+    /// Say what on this host will lose packets, and the line that mends it
+    Doctor(doctor::Doctor),
 }
 
 #[derive(Subcommand, Debug)]
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Some(Command::Config(ConfigCommand::Check { sources })) => check(&sources),
         Some(Command::Query(query)) => query.run(),
         Some(Command::Check(check)) => check.run(),
+        Some(Command::Doctor(doctor)) => doctor.run(),
     }
 }
 

@@ -58,7 +58,7 @@ pub fn is_unicast(address: IpAddr) -> bool {
 
 /// True for addresses that the internet can route to: what the special-purpose registries of IANA
 /// (RFC 6890 and its successors) leave.
-fn is_public(address: IpAddr) -> bool {
+pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => !is_special_v4(v4),
         IpAddr::V6(v6) => !is_special_v6(v6),
