@@ -21,8 +21,8 @@
 //!   DropIn            fix.rs         the files that --fix writes
 //! ```
 //!
-//! Nothing here needs root, and nothing is changed but by [`fix::write`]; [`disk`] writes a few MiB to a file
-//! without a name. What cannot be looked at is "not known".
+//! Nothing here needs root, and nothing is changed but by [`fix::write`]; measuring the disk writes a few MiB
+//! to a file without a name. What cannot be looked at is "not known".
 
 mod bep34;
 mod conntrack;
