@@ -385,3 +385,174 @@ impl Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot::error::TryRecvError;
+
+    use super::*;
+    use crate::shard::NO_DETAILS;
+    use crate::swarm::{PeerAnnounce, Settings};
+
+    const TORRENT: InfoHash = InfoHash([1; InfoHash::LEN]);
+
+    fn swarms() -> Swarms {
+        Swarms::new(Settings {
+            seeds: [1, 2, 3, 4],
+            peer_timeout_s: 100,
+            remove_peerless: true,
+            memory_budget: None,
+            peer_details: true,
+        })
+    }
+
+    fn peer(number: u32) -> PeerAddr {
+        let [a, b, c, d] = number.to_be_bytes();
+        PeerAddr::V4([a, b, c, d, 26, 225])
+    }
+
+    fn announce(swarms: &mut Swarms, number: u32, uploaded: u64) {
+        let announce = PeerAnnounce {
+            info_hash: TORRENT,
+            peer: peer(number),
+            state: State::Seeding,
+            completed: false,
+            wanted: 0,
+        };
+        let said = PeerDetails {
+            uploaded,
+            key: 1,
+            ..NO_DETAILS
+        };
+        swarms.announce(swarms.hash(&TORRENT), &announce, 0, 0, &mut []);
+        swarms.note_details(&announce, said);
+        swarms.credit(&announce, &said, 0);
+    }
+
+    /// Turns until the errand is done; how many it took.
+    fn run(errand: Errand, swarms: &mut Swarms) -> usize {
+        let (mut rest, mut turns) = (Some(errand), 0);
+        while let Some(errand) = rest {
+            rest = errand.go_on(swarms, 0);
+            turns += 1;
+        }
+        turns
+    }
+
+    #[test]
+    fn a_page_is_told_in_slices_and_the_next_begins_where_it_ended() {
+        let mut swarms = swarms();
+        for number in 0..1000 {
+            announce(&mut swarms, number, 0);
+        }
+        let mut cursor = LookCursor::default();
+        let mut told = Vec::new();
+        for (room, turns) in [(300, 3), (300, 3), (500, 4)] {
+            let (errand, mut answer) = Errand::swarm(TORRENT, cursor, Vec::with_capacity(room));
+            assert_eq!(run(errand, &mut swarms), turns);
+            let page = answer.try_recv().unwrap().unwrap();
+            assert_eq!(page.totals.seeders, 1000);
+            told.extend(page.peers.iter().map(|peer| peer.addr));
+            cursor = page.cursor;
+        }
+        assert!(cursor.is_at_end());
+        told.sort_unstable();
+        let all = (0..1000).map(|number| socket_addr(peer(number)));
+        assert_eq!(told, all.collect::<Vec<_>>());
+        let last = SocketAddr::from(([0, 0, 3, 231], 6881));
+        assert_eq!(told.last(), Some(&last));
+    }
+
+    #[test]
+    fn a_torrent_that_is_unknown_or_gone_meanwhile_is_none() {
+        let mut swarms = swarms();
+        let (errand, mut answer) = Errand::swarm(TORRENT, LookCursor::default(), Vec::new());
+        run(errand, &mut swarms);
+        assert!(answer.try_recv().unwrap().is_none());
+        for number in 0..1000 {
+            announce(&mut swarms, number, 0);
+        }
+        let room = Vec::with_capacity(1000);
+        let (errand, mut answer) = Errand::swarm(TORRENT, LookCursor::default(), room);
+        let errand = errand.go_on(&mut swarms, 0).unwrap();
+        swarms.forget(&TORRENT);
+        run(errand, &mut swarms);
+        assert!(answer.try_recv().unwrap().is_none());
+    }
+
+    #[test]
+    fn whoever_goes_leaves_no_work_behind_but_a_torrent_that_is_half_forgotten() {
+        let mut swarms = swarms();
+        let torrent = || (TORRENT, 3, vec![(peer(1), State::Seeding, 0); 1000]);
+        let (errand, answer) = Errand::restore(vec![torrent()]);
+        let errand = errand.go_on(&mut swarms, 0).unwrap();
+        drop(answer);
+        assert_eq!(run(errand, &mut swarms), 1);
+        for number in 0..1000 {
+            announce(&mut swarms, number, 0);
+        }
+        let other = InfoHash([2; InfoHash::LEN]);
+        swarms.restore(other, 1, 0, std::iter::empty());
+        let (errand, answer) = Errand::forget(vec![TORRENT, other]);
+        let errand = errand.go_on(&mut swarms, 0).unwrap();
+        drop(answer);
+        assert!(run(errand, &mut swarms) > 5);
+        assert!((0..1000).all(|number| swarms.details(&TORRENT, peer(number)).is_none()));
+        assert_eq!(swarms.len(), 1);
+    }
+
+    #[test]
+    fn what_is_to_be_credited_stays_when_nobody_takes_it() {
+        let mut swarms = swarms();
+        for uploaded in [0, 70] {
+            announce(&mut swarms, 1, uploaded);
+        }
+        let (errand, answer) = Errand::transfers();
+        drop(answer);
+        run(errand, &mut swarms);
+        for uploaded in [70, 0] {
+            let (errand, mut answer) = Errand::transfers();
+            assert_eq!(run(errand, &mut swarms), 1);
+            let transfers = answer.try_recv().unwrap();
+            let sum: u64 = transfers.iter().map(|sum| sum.uploaded).sum();
+            assert_eq!(sum, uploaded);
+        }
+    }
+
+    #[test]
+    fn torrents_come_back_in_slices_with_all_their_peers() {
+        let mut swarms = swarms();
+        let torrents: Vec<Returning> = (0..200_u8)
+            .map(|number| {
+                let peers = (0..u32::from(number)).map(|at| (peer(at), State::Leeching, 5));
+                (InfoHash([number; 20]), 1, peers.collect())
+            })
+            .collect();
+        let (errand, mut answer) = Errand::restore(torrents);
+        let cost = 200 + 199 * 200 / 2;
+        let turns = run(errand, &mut swarms);
+        assert!(
+            (cost / SLICE..cost / SLICE + 200).contains(&turns),
+            "{turns}"
+        );
+        let (restored, torrents) = answer.try_recv().unwrap();
+        assert_eq!((restored.torrents, restored.peers), (200, 199 * 200 / 2));
+        assert_eq!(torrents.len(), 200);
+        assert_eq!(swarms.totals(&InfoHash([150; 20])).leechers, 150);
+    }
+
+    #[test]
+    fn no_more_errands_are_taken_than_a_core_can_keep_in_mind() {
+        let mut under_way = UnderWay::default();
+        let mut answers: Vec<_> = (0..ERRANDS_MAX + 5)
+            .map(|_| {
+                let (errand, answer) = Errand::sweep_all();
+                under_way.take(errand);
+                answer
+            })
+            .collect();
+        let gone = answers.iter_mut().map(Receiver::try_recv);
+        let gone = gone.filter(|answer| *answer == Err(TryRecvError::Closed));
+        assert_eq!(gone.count(), 5);
+    }
+}

@@ -253,4 +253,59 @@ impl Iterator for Pieces {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::swarm::{Known, PeerAddr, State};
+
+    fn returning(number: u32, peers: u32) -> Returning {
+        let mut info_hash = InfoHash([0; InfoHash::LEN]);
+        info_hash.0[..4].copy_from_slice(&number.to_be_bytes());
+        let peer = |at: u32| {
+            let [a, b, c, d] = at.to_be_bytes();
+            (PeerAddr::V4([10, a, b, c, d, 1]), State::Seeding, number)
+        };
+        (info_hash, number, (0..peers).map(peer).collect())
+    }
+
+    #[test]
+    fn pieces_are_small_and_hold_every_peer_once() {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut rng = fastrand::Rng::with_seed(seed);
+        for _ in 0..100 {
+            let torrents: Vec<Returning> = (0..rng.u32(..3000))
+                .map(|number| {
+                    let peers = match rng.u32(..200) {
+                        0 => rng.u32(..5000),
+                        1 => PAGE as u32 - rng.u32(..3),
+                        _ => rng.u32(..6),
+                    };
+                    returning(number, peers)
+                })
+                .collect();
+            let mut again: Vec<Returning> = Vec::new();
+            for piece in Pieces::of(torrents.clone()) {
+                let cost = piece.iter().map(|(.., peers)| 1 + peers.len());
+                assert!((1..=PAGE).contains(&cost.sum()));
+                for (info_hash, completed, peers) in piece {
+                    match again.last_mut() {
+                        Some(last) if last.0 == info_hash => {
+                            assert_eq!(last.1, completed);
+                            last.2.splice(0..0, peers);
+                        }
+                        _ => again.push((info_hash, completed, peers)),
+                    }
+                }
+            }
+            assert_eq!(again, torrents);
+        }
+    }
+
+    #[test]
+    fn no_torrents_are_no_pieces() {
+        assert!(Pieces::of(Vec::new()).next().is_none());
+        let nobody: Vec<Known> = Vec::new();
+        let one = vec![(InfoHash([1; 20]), 7, nobody)];
+        assert_eq!(Pieces::of(one.clone()).collect::<Vec<_>>(), [one]);
+    }
+}
