@@ -19,13 +19,6 @@ use crate::swarm::{Likely, PeerAnnounce, PeerDetails, State, Swarms, Totals};
 use crate::wire::InfoHash;
 use crate::wire::udp::{self, ANNOUNCE_REPLY_HEAD_LEN, PEER_V6_LEN, ScrapeRow, TransactionId};
 
-/// Entries that one turn sweeps at most: some microseconds of work.
-const SWEEP_BUDGET: usize = 512;
-
-/// Seconds in which every peer is looked at once, unless the peer time-out is so short that it must
-/// be less.
-const SWEEP_PASS_S: u32 = 60;
-
 /// An announce that passed the gate: all that its owner needs to answer it.
 #[derive(Clone, Copy)]
 pub struct AnnounceJob {
@@ -74,8 +67,8 @@ pub struct Shard {
     /// Exports under way; the last one is worked at.
     exports: Vec<Export>,
     pub(super) errands: UnderWay,
-    sweep_second: u32,
-    sweep_due: usize,
+    pub(super) sweep_second: u32,
+    pub(super) sweep_due: usize,
 }
 
 impl Shard {
@@ -372,49 +365,6 @@ impl Shard {
             && export.go_on(&self.swarms, hashes)
         {
             self.exports.pop();
-        }
-    }
-
-    /// Forgets silent peers: each second its share of all entries, each turn a bounded part of it.
-    pub fn sweep(&mut self, now: Now) {
-        if now.uptime_s != self.sweep_second {
-            let pass_s = (self.rules.peer_timeout_s / 16).clamp(1, SWEEP_PASS_S);
-            let entries = self.swarms.entries();
-            let seconds = now.uptime_s.abs_diff(self.sweep_second).min(pass_s) as usize;
-            let share = entries.div_ceil(pass_s as usize) * seconds;
-            self.sweep_due = (self.sweep_due + share).min(entries);
-            self.sweep_second = now.uptime_s;
-            self.publish_gauges();
-        }
-        if self.errands.wants_sweep() {
-            self.sweep_due = self.sweep_due.max(SWEEP_BUDGET);
-        }
-        if self.sweep_due > 0 {
-            let budget = self.sweep_due.min(SWEEP_BUDGET);
-            let swept = self.swarms.sweep(now.uptime_s, budget);
-            self.counters
-                .tally(Tally::Expired, swept.peers_removed as u64);
-            if swept.pass_ended {
-                self.errands.pass_ended();
-            }
-            self.sweep_due -= budget;
-            if self.sweep_due == 0 {
-                self.publish_gauges();
-            }
-        }
-    }
-
-    pub(super) fn publish_gauges(&self) {
-        let gauges = self.swarms.gauges();
-        for (gauge, value) in [
-            (Tally::Torrents, self.swarms.len()),
-            (Tally::SeedersV4, gauges.v4.seeders),
-            (Tally::LeechersV4, gauges.v4.leechers),
-            (Tally::SeedersV6, gauges.v6.seeders),
-            (Tally::LeechersV6, gauges.v6.leechers),
-            (Tally::SwarmBytes, self.swarms.memory_bytes()),
-        ] {
-            self.counters.set(gauge, value as u64);
         }
     }
 

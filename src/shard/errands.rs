@@ -157,13 +157,12 @@ impl Errands {
             if self.send(core, errand).is_err() {
                 continue;
             }
-            let transfers = match timeout(PATIENCE, &mut answer).await {
-                Ok(answered) => answered.ok(),
-                Err(_) => {
-                    // From here on the core keeps them; if it has answered just now, that is here.
-                    answer.close();
-                    answer.try_recv().ok()
-                }
+            let transfers = if let Ok(answered) = timeout(PATIENCE, &mut answer).await {
+                answered.ok()
+            } else {
+                // From here on the core keeps them; if it has answered just now, that is here.
+                answer.close();
+                answer.try_recv().ok()
             };
             all.extend(transfers);
         }

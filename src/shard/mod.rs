@@ -9,6 +9,7 @@ mod export;
 mod mesh;
 mod rules;
 mod sheet;
+mod sweep;
 mod turn;
 
 pub use answer::{AnnounceJob, Shard};

@@ -86,7 +86,7 @@ mod tests {
     type Seen = HashMap<PeerAddr, (State, u32, Option<PeerDetails>)>;
 
     /// All peers of a torrent in slices of this budget, and how many were told twice.
-    fn seen(swarms: &Swarms, budget: usize, now_s: u32) -> (Option<Totals>, Seen, usize) {
+    fn look(swarms: &Swarms, budget: usize, now_s: u32) -> (Option<Totals>, Seen, usize) {
         let mut cursor = LookCursor::default();
         let (mut seen, mut twice) = (Seen::new(), 0);
         loop {
@@ -143,9 +143,9 @@ mod tests {
                     }
                 }
                 for budget in [1, 2, 7, 100, 10_000] {
-                    let (totals, seen, twice) = seen(&swarms, budget, TIMEOUT_S);
+                    let (totals, told, twice) = look(&swarms, budget, TIMEOUT_S);
                     assert_eq!(totals, (count > 0).then(|| swarms.totals(&info_hash(1))));
-                    assert_eq!((seen, twice), (model.clone(), 0));
+                    assert_eq!((told, twice), (model.clone(), 0));
                 }
             }
         }

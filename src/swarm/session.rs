@@ -21,6 +21,8 @@
 //! All of it is what clients say, and they may say anything: a tracker cannot see their traffic. An
 //! announce is worth no more than [`RATE_MAX`] allows for the time since the last one.
 
+use std::num::NonZeroU16;
+
 use super::ledger::Credited;
 use super::{PeerAddr, PeerDetails, State};
 use crate::wire::{Event, InfoHash, PeerId};
@@ -41,15 +43,15 @@ pub(super) struct Session {
     lanes: [Option<Lane>; 2],
     /// Whether it had everything and took part when it announced last.
     seeding: bool,
-    /// When that was.
-    heard_s: u32,
 }
+
+const _: () = assert!(size_of::<Session>() == 128);
 
 /// What it said over one family.
 #[derive(Clone, Copy)]
 struct Lane {
     heard_s: u32,
-    life: u16,
+    life: NonZeroU16,
     uploaded: Counter,
     downloaded: Counter,
 }
@@ -92,7 +94,7 @@ impl Counter {
 
 impl Lane {
     /// A lane in a life, beside the other one if that has come there already.
-    fn begin(said: &PeerDetails, now_s: u32, life: u16, other: Option<&Self>) -> Self {
+    fn begin(said: &PeerDetails, now_s: u32, life: NonZeroU16, other: Option<&Self>) -> Self {
         let begun = |counter: fn(&Self) -> &Counter, said| match other {
             Some(other) if other.life >= life => Counter::beside(counter(other), said),
             _ => Counter::new(said),
@@ -108,7 +110,7 @@ impl Lane {
     /// The first lane or the second, where there was none.
     fn join(said: &PeerDetails, now_s: u32, other: Option<&Self>) -> Self {
         let life = match other {
-            None => 0,
+            None => NonZeroU16::MIN,
             Some(other) => {
                 let less =
                     said.uploaded < other.uploaded.last || said.downloaded < other.downloaded.last;
@@ -129,13 +131,13 @@ impl Session {
             peer_id,
             lanes: [None, None],
             seeding: false,
-            heard_s: 0,
         }
     }
 
-    /// When the client was heard of last.
+    /// When the client was heard of last; 0 before that.
     pub(super) fn heard_s(&self) -> u32 {
-        self.heard_s
+        let lanes = self.lanes.iter().flatten();
+        lanes.map(|lane| lane.heard_s).max().unwrap_or(0)
     }
 
     /// Hears an announce. Returns what is to be credited for it.
@@ -147,6 +149,7 @@ impl Session {
         now_s: u32,
         timeout_s: u32,
     ) -> Credited {
+        let silent_s = now_s.saturating_sub(self.heard_s());
         let (lane, other) = match (peer, &mut self.lanes) {
             (PeerAddr::V4(_), [v4, v6]) => (v4, v6),
             (PeerAddr::V6(_), [v4, v6]) => (v6, v4),
@@ -196,11 +199,9 @@ impl Session {
         }
         let has_all = said.left == 0;
         if was_there && has_all {
-            let silent_s = now_s.saturating_sub(self.heard_s);
             credited.seed_s = silent_s.min(timeout_s);
         }
         self.seeding = has_all && state != State::Stopped;
-        self.heard_s = now_s;
         credited
     }
 }

@@ -106,7 +106,8 @@ pub(super) const SWARM: &[Key] = &[
     Key::switch(
         "peer_details",
         "Keep peer id, uploaded, downloaded, left and event of every peer, for HTTP replies with\n\
-         peer ids and for the API. Costs about 150 bytes a peer.",
+         peer ids and for the API, and in private modes what is credited to each key. Costs about\n\
+         150 bytes a peer, and as much again where there are keys.",
         |config, _| config.swarm.peer_details,
         |config, _, keep| config.swarm.peer_details = keep,
     ),
