@@ -3,9 +3,9 @@
 //!
 //! What the newer of the two meta pages leads to is walked: the trees of free pages, of databases and of
 //! each database. Every page must lie in the file, be of the right kind, be reached once, and hold
-//! nodes that lie in it, with keys in order; what the free list names must be reached by nobody. Values
-//! are not looked at, they are the schema's business. Branches and leaves are a few percent of the
-//! file, so this costs little.
+//! nodes that lie in it one behind the other, with keys in order; what the free list names must be
+//! reached by nobody. Values are not looked at, they are the schema's business. Branches and leaves are a
+//! few percent of the swarms' file, so this costs little, and all of the records, which are small.
 //!
 //! ```text
 //!   page   number 8 | pad 2 | flags 2 | lower 2, upper 2 (or pages 4) | offsets of nodes 2 each ..
@@ -280,13 +280,22 @@ impl Walk<'_> {
             return damaged(format!("page {at} is not what it should be"));
         }
         let mut nodes = Vec::with_capacity(count);
+        let mut places = Vec::with_capacity(count);
         for node in 0..count {
             let from = number::<2>(&page, HEAD_LEN + 2 * node) as usize;
-            let bytes = page.get(from..).filter(|_| from >= upper);
-            let Some(node) = bytes.and_then(Node::read) else {
+            let Some(node) = page.get(from..).and_then(Node::read) else {
                 return damaged(format!("page {at} has a node outside of it"));
             };
+            places.push((from, node.len(levels)));
             nodes.push(node);
+        }
+        // Between the offsets and the end nodes lie one behind the other: LMDB moves them by their sizes.
+        places.sort_unstable();
+        let ends_at = places.iter().try_fold(upper, |end, (from, len)| {
+            (end == *from).then_some(end + len)
+        });
+        if ends_at != Some(self.page_len) {
+            return damaged(format!("page {at} has a node outside of its place"));
         }
         // The first key of a branch is never looked at: all that is less than the second lies there.
         let keys = nodes
@@ -396,6 +405,16 @@ impl<'a> Node<'a> {
             key,
             rest,
         })
+    }
+
+    /// Bytes that it takes on a page so many levels above the ground.
+    fn len(&self, levels: u16) -> usize {
+        let value_len = match (levels, self.flags & BIG) {
+            (1, 0) => self.value_len,
+            (1, _) => 8,
+            _ => 0,
+        };
+        (NODE_HEAD_LEN + self.key.len() + value_len).next_multiple_of(2)
     }
 }
 

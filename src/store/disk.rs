@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions, MdbError, RwTxn, WithoutTls};
 use nix::errno::Errno;
+use nix::sys::statvfs::statvfs;
 
 use super::check::{self, Fault};
 use super::claim::{Claim, Refusal};
@@ -21,6 +22,9 @@ use super::{OnDamage, Opened};
 /// Least size of the map, and what it is rounded up to: address space, not memory. Tests are to see it
 /// grow.
 const MAP_STEP: u64 = if cfg!(test) { 1 << 20 } else { 64 << 20 };
+
+/// More than LMDB writes at one time: when less is left after such a write, there was no room for it.
+const WRITE_BYTES_MAX: u64 = 1 << 18;
 
 /// The database that every file has, and the version of its schema in it.
 const META: &str = "meta";
@@ -95,7 +99,8 @@ impl<const N: usize> Disk<N> {
         let env = map(&path, len, N as u32 + 1).map_err(explain)?;
         let disk = Self { env, layout };
         let made = if len == 0 {
-            disk.make(mark).map_err(Reading::Failed)
+            disk.make(mark)
+                .map_err(|error| disk.with_cause(error).into())
         } else {
             disk.read(&path, mark)
         };
@@ -221,7 +226,7 @@ impl<const N: usize> Disk<N> {
         loop {
             match self.transact(&change) {
                 Err(heed::Error::Mdb(MdbError::MapFull)) => self.grow()?,
-                done => return done,
+                done => return done.map_err(|error| self.with_cause(error)),
             }
         }
     }
@@ -235,6 +240,19 @@ impl<const N: usize> Disk<N> {
         let done = change(&databases, &mut txn)?;
         txn.commit()?;
         Ok(done)
+    }
+
+    /// A write that was cut short for lack of room is an error of input and output to LMDB.
+    fn with_cause(&self, error: heed::Error) -> heed::Error {
+        match error {
+            heed::Error::Io(error)
+                if error.raw_os_error() == Some(Errno::EIO as i32)
+                    && room(self.env.path()).is_ok_and(|room| room < WRITE_BYTES_MAX) =>
+            {
+                heed::Error::Io(Errno::ENOSPC.into())
+            }
+            error => error,
+        }
     }
 
     /// Makes room for as much again. Nobody else may use the file meanwhile, hence the exclusive access.
@@ -323,6 +341,12 @@ pub(super) fn put_aside(
             Ok((why, aside))
         }
     }
+}
+
+/// Bytes that this user may still write to the disk that a file is on.
+fn room(path: &Path) -> nix::Result<u64> {
+    let disk = statvfs(path)?;
+    Ok(disk.blocks_available().saturating_mul(disk.fragment_size()))
 }
 
 /// True when there is no room on the disk, or none that is left to this user.

@@ -3,15 +3,21 @@
 //! ```text
 //! PATH/connection-id.key    16 random bytes, readable by the owner alone     connection_key.rs
 //! PATH/data.mdb             swarms and counts of completed downloads         schema.rs
-//! PATH/store.lock           one tracker a folder                             disk.rs
+//! PATH/records.mdb          keys, lists, metadata, journal, transfers, ..    records/
+//! PATH/store.lock           one tracker a folder, for both files             claim.rs
 //!
-//!   start     Store::open   lock, look through the file, open it             disk.rs, check.rs
+//!   start     Claim::stake  the folder is ours, or somebody else's           claim.rs
+//!             Store::open   look through the file, open it                   disk.rs, check.rs
+//!             Records::open the same, and its rows too                       disk.rs, check.rs, records/
 //!             restore       each core reads all blocks and keeps its own     this file
 //!   running   Keeper        a thread: every so often a snapshot              keeper.rs
 //!               collect     cores tell their swarms, a slice a turn          telling.rs
 //!               write       whole buckets in transactions                    snapshot.rs
+//!             Records       a call is on disk when it returns                records/
 //!   end       finish        the swarms come back, a last snapshot            keeper.rs
 //! ```
+//!
+//! Two files, as what is written all the time is what may be lost: a damaged one goes aside alone.
 //!
 //! A torrent belongs to a core by a hash that is new with every start, so what is on disk knows of no
 //! core. Every core reads the whole file instead and takes what is its own: passing over a torrent costs

@@ -112,44 +112,43 @@ impl Records {
         read: impl FnOnce(&Tables<'_>, &RoTxn<'_>, &mut Bookmarks) -> heed::Result<T>,
     ) -> Result<T> {
         let mut inner = self.lock();
-        match self.reopen(&mut inner) {
+        let (disk, bookmarks) = match self.opened(&mut inner) {
             Err(Refusal::Unmade { .. }) => return Ok(T::default()),
             opened => opened?,
-        }
-        let Inner { disk, bookmarks } = &mut *inner;
-        let done = match disk {
-            None => Ok(T::default()),
-            Some(disk) => disk.databases().and_then(|databases| {
-                let txn = disk.env().read_txn()?;
-                read(&Tables::new(&databases), &txn, bookmarks)
-            }),
         };
+        let done = disk.databases().and_then(|databases| {
+            let txn = disk.env().read_txn()?;
+            read(&Tables::new(&databases), &txn, bookmarks)
+        });
         self.end(&mut inner, done)
     }
 
     /// Changes in a transaction, which is on disk when this returns. `changed` may have other rows now.
-    fn write<T: Default>(
+    fn write<T>(
         &self,
         changed: Option<Paged>,
         change: impl Fn(&Tables<'_>, &mut RwTxn<'_>) -> heed::Result<T>,
     ) -> Result<T> {
         let mut inner = self.lock();
-        self.reopen(&mut inner)?;
+        let (disk, bookmarks) = self.opened(&mut inner)?;
         if let Some(changed) = changed {
-            inner.bookmarks.remove(changed);
+            bookmarks.remove(changed);
         }
-        let done = match &mut inner.disk {
-            None => Ok(T::default()),
-            Some(disk) => disk.write(|databases, txn| change(&Tables::new(databases), txn)),
-        };
+        let done = disk.write(|databases, txn| change(&Tables::new(databases), txn));
         self.end(&mut inner, done)
     }
 
-    fn reopen(&self, inner: &mut Inner) -> std::result::Result<(), Refusal> {
-        if inner.disk.is_none() {
-            inner.disk = Some(Disk::open(&self.claim, &RECORDS, &[])?);
-        }
-        Ok(())
+    /// The file, opened anew if it was closed.
+    fn opened<'i>(
+        &self,
+        inner: &'i mut Inner,
+    ) -> std::result::Result<(&'i mut Disk<DATABASES>, &'i mut Bookmarks), Refusal> {
+        let Inner { disk, bookmarks } = inner;
+        let disk = match disk {
+            Some(disk) => disk,
+            none => none.insert(Disk::open(&self.claim, &RECORDS, &[])?),
+        };
+        Ok((disk, bookmarks))
     }
 
     fn end<T>(&self, inner: &mut Inner, done: heed::Result<T>) -> Result<T> {
