@@ -13,7 +13,7 @@ pub(super) const CONTROL: &[Key] = &[
         "listen",
         "Address and port; empty = nowhere. Beyond this host it should have tls. When it is not given\n\
          and the port is taken, that is a warning.",
-        "an IP address with a port, such as \"127.0.0.1:1212\" or \"[::1]:1212\", or empty",
+        "an IP address with a port, such as \"[::1]:1212\", or empty",
         |config, _| {
             let listen = config.control.listen;
             listen.map_or_else(String::new, |listen| listen.to_string())
@@ -70,7 +70,7 @@ pub(super) const CONTROL: &[Key] = &[
         "users",
         "Who may log in to the pages: a name, and the Argon2 hash of the password, which\n\
          `shoal user hash` makes.",
-        "an Argon2 hash as `shoal user hash` prints it, such as \"$argon2id$v=19$m=...\"",
+        "a hash that begins with \"$argon2id$v=19$m=\"",
         is_argon2,
         |config| &config.control.users,
         |config| &mut config.control.users,

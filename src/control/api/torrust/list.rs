@@ -22,6 +22,9 @@ use crate::wire::InfoHash;
 /// Torrents of a page whose size nobody named.
 const LIMIT_DEFAULT: u32 = 4000;
 
+/// Torrents of a list that is made before it is sent.
+const PLAIN_ROWS_MAX: usize = LIMIT_DEFAULT as usize;
+
 /// Bytes of a piece of an answer.
 const PIECE_LEN: usize = 64 << 10;
 
@@ -101,7 +104,7 @@ async fn torrents(state: State, RawQuery(query): RawQuery) -> Result<Response, R
         named(&state, &wanted.info_hashes).await?
     };
     let json = [(header::CONTENT_TYPE, "application/json")];
-    Ok((json, Body::new(Pieces::of(rows))).into_response())
+    Ok((json, body(rows)).into_response())
 }
 
 /// These torrents, in this order, as often as they are named; those that nobody knows are left out.
@@ -111,6 +114,19 @@ async fn named(state: &State, info_hashes: &[InfoHash]) -> Result<Vec<Row>, Refu
         all.map_err(|walk::Stuck| Refusal::failed("failed to list torrents", "a core is busy"))?;
     let find = |hash: &InfoHash| all.iter().find(|(known, _)| known == hash).copied();
     Ok(info_hashes.iter().filter_map(find).collect())
+}
+
+/// A short list has a length, a long one comes in pieces.
+fn body(rows: Vec<Row>) -> Body {
+    if rows.len() > PLAIN_ROWS_MAX {
+        return Body::new(Pieces::of(rows));
+    }
+    let mut pieces = Pieces::of(rows);
+    let mut whole = Vec::new();
+    while let Some(piece) = pieces.next() {
+        whole.extend(piece);
+    }
+    whole.into()
 }
 
 /// A list that becomes text while it is sent.
