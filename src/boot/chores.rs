@@ -111,7 +111,7 @@ impl Work {
         match self.credits.write(&self.registrar) {
             Ok(()) => self.failures = 0,
             Err(error) => {
-                if self.failures % WARN_EVERY == 0 {
+                if self.failures.is_multiple_of(WARN_EVERY) {
                     warn!(
                         "what was uploaded and downloaded cannot be credited, and will be tried again: \
                          {error}"

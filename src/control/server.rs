@@ -364,8 +364,8 @@ fn is_request_id(name: &HeaderValue) -> bool {
 fn fresh_request_id() -> HeaderValue {
     let bits = fastrand::u128(..) & !(0xf << 76) & !(0b11 << 62) | 4 << 76 | 0b10 << 62;
     let hex = format!("{bits:032x}");
-    let [a, b, c, d, e] = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &hex[part]);
-    let name = HeaderValue::try_from(format!("{a}-{b}-{c}-{d}-{e}"));
+    let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &hex[part]);
+    let name = HeaderValue::try_from(parts.join("-"));
     name.unwrap_or(HeaderValue::from_static("-"))
 }
 

@@ -13,7 +13,6 @@ pub(super) fn routes() -> Router<State> {
 
 /// What of TCP is told holds for HTTP and HTTPS together.
 #[derive(Serialize, PartialEq, Eq, Debug)]
-#[expect(clippy::struct_field_names, reason = "the names are Torrust's")]
 struct Stats {
     torrents: u64,
     seeders: u64,
