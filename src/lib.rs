@@ -49,4 +49,6 @@ pub mod prefetch;
 pub mod privileges;
 pub mod query;
 pub mod registrar;
+pub mod request_log;
+pub mod seldom;
 pub mod store;

@@ -96,7 +96,7 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
         [
             "1: [anounce] is not a known section; did you mean [announce]?",
             "4: [log] level must be \"off\", \"error\", \"warn\", \"info\", \"debug\" or \
-             \"trace\", not \"loud\"",
+             \"trace\", and levels of modules, not \"loud\"",
             "6: [announce] intervall is not a known key; did you mean \"interval\"?",
             "7: [announce] numwant must be a whole number from 0 to 200, not 201",
             "9: [[udp]] listen must be an IP address with a port, such as \"0.0.0.0:6969\" or \

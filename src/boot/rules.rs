@@ -9,6 +9,7 @@ use log::warn;
 use crate::config::Config;
 use crate::gate::connection_id::ConnectionIds;
 use crate::net::steering::Steering;
+use crate::request_log::RequestLog;
 use crate::shard::Rules;
 use crate::store;
 use crate::swarm;
@@ -33,6 +34,7 @@ pub(super) fn rules(
         v4_mapped: config.announce.v4_mapped,
         scrape_hashes_max: config.scrape.max_hashes,
         prefetch: config.workers.prefetch,
+        request_log: RequestLog::of(config.log.full_addresses),
     })
 }
 

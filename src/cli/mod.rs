@@ -30,16 +30,13 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    sources: Sources,
+    run: Run,
 }
 
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Run the tracker until SIGINT or SIGTERM
-    Run {
-        #[command(flatten)]
-        sources: Sources,
-    },
+    Run(Run),
     /// Show or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -63,6 +60,16 @@ enum ConfigCommand {
         #[command(flatten)]
         sources: Sources,
     },
+}
+
+/// How the tracker is run.
+#[derive(Args, Debug)]
+struct Run {
+    #[command(flatten)]
+    sources: Sources,
+    /// Log each request
+    #[arg(short, long)]
+    verbose: bool,
 }
 
 /// Where the configuration comes from. The command line wins over the environment
@@ -92,8 +99,8 @@ impl Sources {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
-        None => run(&cli.sources),
-        Some(Command::Run { sources }) => run(&sources),
+        None => run(&cli.run),
+        Some(Command::Run(arguments)) => run(&arguments),
         Some(Command::Config(ConfigCommand::Print { sources })) => print(&sources),
         Some(Command::Config(ConfigCommand::Check { sources })) => check(&sources),
         Some(Command::Query(query)) => query.run(),
@@ -102,19 +109,25 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(sources: &Sources) -> ExitCode {
-    match sources.load() {
-        Ok(Loaded { config, .. }) => {
-            logging::start(config.log.level);
-            let reload = || {
-                let loaded = sources.load();
-                let loaded = loaded.map_err(|mistakes| mistakes.sentences().to_vec())?;
-                Ok(loaded.config)
-            };
-            boot::run(&config, &reload)
+fn run(Run { sources, verbose }: &Run) -> ExitCode {
+    let config = match sources.load() {
+        Ok(Loaded { config, .. }) => config,
+        Err(mistakes) => return fail(&mistakes),
+    };
+    let logging = match logging::start(&config.log, *verbose, &config.workers.user) {
+        Ok(logging) => logging,
+        Err(sentence) => return fail(&sentence),
+    };
+    let reload = || {
+        // Before anything is said about the rest.
+        if let Err(sentence) = logging.reopen() {
+            log::warn!("{sentence}; the file that is open stays in use");
         }
-        Err(mistakes) => fail(&mistakes),
-    }
+        let loaded = sources.load();
+        let loaded = loaded.map_err(|mistakes| mistakes.sentences().to_vec())?;
+        Ok(loaded.config)
+    };
+    boot::run(&config, &reload)
 }
 
 fn print(sources: &Sources) -> ExitCode {

@@ -7,6 +7,7 @@
 //!     address.rs  which addresses and networks make sense
 //!     http.rs     one [[http]], and the texts in it
 //!     secret.rs   texts that open a door
+//!     log.rs      levels of the log, by module
 //!     |
 //!   load.rs     file, environment and command line -> Config, or every mistake at once
 //!     source.rs   which file, which variables
@@ -24,6 +25,7 @@ mod check;
 mod http;
 mod key;
 mod load;
+mod log;
 mod nearest;
 mod place;
 mod print;
@@ -38,7 +40,6 @@ mod tests;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
-use log::LevelFilter;
 
 use crate::gate::access::{Deny, Mode};
 use crate::limits::{REPLY_PEERS_V4_MAX, SCRAPE_HASHES_MAX};
@@ -46,6 +47,7 @@ use crate::limits::{REPLY_PEERS_V4_MAX, SCRAPE_HASHES_MAX};
 pub use http::{HttpAddress, HttpListener, Proxy, ProxyHeader, TlsFiles};
 pub use load::{Loaded, Mistakes, Setting, load};
 pub use secret::{Secret, Secrets};
+pub use log::{Levels, LogFormat};
 
 pub use crate::store::OnDamage;
 
@@ -271,8 +273,18 @@ pub struct Store {
 /// `[log]`
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Log {
-    /// Least level that is written.
-    pub level: LevelFilter,
+    /// What is written, by module.
+    pub level: Levels,
+    /// How a line looks.
+    pub format: LogFormat,
+    /// File that is written to; empty = standard error.
+    pub file: String,
+    /// Bytes at which the file makes room for a new one, up to a TiB; 0 = never.
+    pub max_bytes: u64,
+    /// Files beside it that are kept, 1 to 1000.
+    pub backup_count: usize,
+    /// Write addresses of clients in full.
+    pub full_addresses: bool,
     /// Seconds between two reports of the counters, up to 86400; 0 = only on SIGUSR1.
     pub stats_interval: u32,
 }
@@ -434,7 +446,12 @@ impl Default for Store {
 impl Default for Log {
     fn default() -> Self {
         Self {
-            level: LevelFilter::Info,
+            level: Levels::default(),
+            format: LogFormat::Text,
+            file: String::new(),
+            max_bytes: 5 << 20,
+            backup_count: 5,
+            full_addresses: false,
             stats_interval: 0,
         }
     }

@@ -17,6 +17,7 @@ use log::warn;
 use super::reply::row;
 use crate::clock::Clock;
 use crate::net::low_priority;
+use crate::seldom::{HeldBack, Seldom};
 use crate::shard::{Chunk, Collector, Export, Row};
 use crate::wire::http::head::Encodings;
 use crate::wire::http::reply::{
@@ -305,6 +306,7 @@ impl FullScrapes {
 
     fn make(&self, collector: &Collector, clock: &Clock) {
         let mut made = Made::default();
+        let (mut late, mut unpacked) = (Seldom::default(), Seldom::default());
         let mut state = self.state();
         loop {
             if state.stopped {
@@ -323,7 +325,7 @@ impl FullScrapes {
             state.latest.clone_from(&latest);
             drop(state);
             let snapshot = latest.or_else(|| {
-                let rows = self.collect(collector)?;
+                let rows = self.collect(collector, || late.pass(now_s))?;
                 let snapshot = Arc::new(Snapshot::new(now_s, rows, self.rules));
                 made.note(&snapshot);
                 Some(snapshot)
@@ -332,7 +334,9 @@ impl FullScrapes {
                 for encoding in asked.wanted.iter().filter_map(|form| form.encoding()) {
                     match snapshot.pack(encoding, || self.is_stopped()) {
                         Err(error) if !self.is_stopped() => {
-                            warn!("a full scrape cannot be compressed: {error}");
+                            if let Some(more) = unpacked.pass(now_s) {
+                                warn!("a full scrape cannot be compressed: {error}{more}");
+                            }
                         }
                         _ => {}
                     }
@@ -381,8 +385,12 @@ impl FullScrapes {
         state
     }
 
-    /// The rows of all cores, one core after the other.
-    fn collect(&self, collector: &Collector) -> Option<Vec<Row>> {
+    /// The rows of all cores, one core after the other. `may_warn` is asked when a core is late.
+    fn collect(
+        &self,
+        collector: &Collector,
+        mut may_warn: impl FnMut() -> Option<HeldBack>,
+    ) -> Option<Vec<Row>> {
         let mut rows = Vec::new();
         for core in 0..collector.cores() {
             let (full_sender, full) = bounded::<Chunk>(CHUNKS);
@@ -396,9 +404,12 @@ impl FullScrapes {
                 .ok()?;
             loop {
                 let Ok(mut chunk) = full.recv_timeout(CHUNK_PATIENCE) else {
-                    if !self.is_stopped() {
+                    if !self.is_stopped()
+                        && let Some(more) = may_warn()
+                    {
                         warn!(
-                            "core {core} does not tell its torrents; the full scrape is given up"
+                            "core {core} does not tell its torrents; the full scrape is given \
+                             up{more}"
                         );
                     }
                     return None;

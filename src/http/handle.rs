@@ -99,7 +99,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ok(Some((head, len))) if len <= HEAD_LEN_MAX => match self.handle_head(&head) {
                 // It stays where it is until then.
                 Handled::NoRoom => (Handled::NoRoom, 0),
-                handled => (handled, len),
+                handled => {
+                    if self.request_log().is_on() {
+                        self.log_page(&head, &handled);
+                    }
+                    (handled, len)
+                }
             },
             Ok(None) if bytes.len() <= HEAD_LEN_MAX => (Handled::Incomplete, 0),
             Ok(_) => self.bad(BadRequest::HeadTooLong, bytes.len()),
@@ -116,6 +121,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn bad(&self, reason: BadRequest, len: usize) -> (Handled, usize) {
+        if self.request_log().is_on() {
+            self.log_bad(reason, len);
+        }
         let (status, text) = match reason {
             BadRequest::HeadTooLong => (Status::HeadTooLarge, "the request head is too long\n"),
             BadRequest::TooManyHeaders => (Status::HeadTooLarge, "too many header fields\n"),
@@ -162,14 +170,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Route::Announce { .. } => {
                 terms.kind = Kind::Announce;
                 match self.source(head, &mut terms) {
-                    Err(fault) => Handled::Reply(self.failure(fault, &terms), terms),
+                    Err(fault) => self.refuse(fault, terms, None),
                     Ok(source) => self.handle_announce(&head.target, source, terms),
                 }
             }
             Route::Scrape { .. } => {
                 terms.kind = Kind::Scrape;
                 match self.source(head, &mut terms) {
-                    Err(fault) => Handled::Reply(self.failure(fault, &terms), terms),
+                    Err(fault) => self.refuse(fault, terms, None),
                     Ok(_) => self.handle_scrape(&head.target, terms),
                 }
             }
@@ -222,11 +230,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let key = match self.key_in(target) {
             Ok(key) => key,
-            Err(fault) => return Handled::Reply(self.failure(fault.into(), &terms), terms),
+            Err(fault) => return self.refuse(fault.into(), terms, None),
         };
         let query = match AnnounceQuery::parse(target.query.unwrap_or_default()) {
             Ok(query) => query,
-            Err(fault) => return Handled::Reply(self.failure(fault.into(), &terms), terms),
+            Err(fault) => return self.refuse(fault.into(), terms, None),
         };
         terms.compact = query.compact;
         let said = Said {
@@ -244,7 +252,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .with_access(|access| rules.admit(access, &said, source, self.client.local));
         let peer = match admitted {
             Ok(peer) => peer,
-            Err(fault) => return Handled::Reply(self.failure(fault, &terms), terms),
+            Err(fault) => return self.refuse(fault, terms, Some(&said)),
         };
         let Some(mut ask) = self.thread.asks.blank() else {
             return Handled::NoRoom;
@@ -288,7 +296,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let knows_nothing = match self.key_in(target) {
             Ok(_) => false,
             Err(KeyFault::Malformed) => {
-                return Handled::Reply(self.failure(Fault::MalformedKey, &terms), terms);
+                return self.refuse(Fault::MalformedKey, terms, None);
             }
             Err(KeyFault::Missing | KeyFault::Unknown | KeyFault::Expired) => true,
         };
@@ -320,6 +328,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.thread.asks.give_back(ask);
         let fault = parsed.err().map_or(Fault::FullScrapeDisabled, Fault::from);
+        self.refuse(fault, terms, None)
+    }
+
+    /// Says no without having asked a core.
+    fn refuse(&self, fault: Fault, terms: Terms, said: Option<&Said>) -> Handled {
+        if self.request_log().is_on() {
+            self.log_refused(fault, &terms, said);
+        }
         Handled::Reply(self.failure(fault, &terms), terms)
     }
 

@@ -30,6 +30,7 @@ mod opening;
 mod reply;
 mod thread;
 pub mod tls;
+mod verbose;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -28,6 +28,9 @@ const NOT_STORED: &str = "the tracker is full: other peers are not told of you";
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// The response to a question that a core answered, or could not.
     pub(super) fn reply_to(&self, answer: Box<Ask>, terms: &Terms) -> Vec<u8> {
+        if self.request_log().is_on() {
+            self.log_answer(&answer, terms);
+        }
         let mut body = self.thread.buffers.take();
         match answer.matter() {
             Matter::Announce { .. } if answer.is_denied() => {

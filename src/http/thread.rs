@@ -30,6 +30,7 @@ use crate::control::Event;
 use crate::counters::{Tally, ThreadCounters};
 use crate::gate::access::Access;
 use crate::limits::HEAD_LEN_MAX;
+use crate::seldom::Seldom;
 use crate::shard::Counter;
 
 /// How often a thread looks for connections that took too long, while it has any.
@@ -175,7 +176,7 @@ async fn close<E: Executor>(thread: &Rc<Thread>) {
 
 /// Accepts connections of one listener until the tracker stops.
 async fn accept<E: Executor>(listener: E::Listener, door: Arc<Door>, thread: Rc<Thread>) {
-    let mut complained = false;
+    let mut complaints = Seldom::default();
     let mut in_a_row = 0;
     loop {
         let accepted = E::accept(&listener).await;
@@ -199,8 +200,10 @@ async fn accept<E: Executor>(listener: E::Listener, door: Arc<Door>, thread: Rc<
                     continue;
                 }
                 thread.counters.tally(Tally::AcceptFailed, 1);
-                if !std::mem::replace(&mut complained, true) {
-                    warn!("cannot accept a connection: {error}; raise the limit of open files");
+                if let Some(more) = complaints.pass(thread.clock.now().uptime_s) {
+                    warn!(
+                        "cannot accept a connection: {error}; raise the limit of open files{more}"
+                    );
                 }
                 thread.make_room();
                 E::sleep(ACCEPT_PAUSE).await;

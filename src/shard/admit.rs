@@ -16,14 +16,29 @@ use crate::swarm::{PeerAddr, PeerAnnounce, PeerDetails, Totals};
 use crate::wire::http::head::Target;
 use crate::wire::udp::{self, Announce, InfoHashes, Request, TransactionId};
 
+/// How far a datagram has come.
+#[derive(Clone, Copy)]
+pub(super) enum Step {
+    /// Its reply lies in the outbox.
+    Answered,
+    /// So does one that says no.
+    Refused(Fault),
+    /// Whoever owns its torrent will answer.
+    Pending,
+}
+
 impl Shard {
     /// Parses one datagram, checks its connection id and finds its owner. What needs no swarm is
     /// answered at once.
     pub fn admit(&mut self, datagram: &Datagram<'_>, now: Now, outbox: &mut Outbox) {
         let received = datagram.bytes.len() as u64;
         self.counters.tally(Tally::BytesReceived, received);
-        if let Err(reason) = self.try_admit(datagram, now, outbox) {
+        let step = self.try_admit(datagram, now, outbox);
+        if let Err(reason) = step {
             self.counters.add(Count::Discarded(reason), 1);
+        }
+        if self.rules.request_log.is_on() {
+            self.log_admitted(datagram, step);
         }
     }
 
@@ -32,7 +47,7 @@ impl Shard {
         datagram: &Datagram<'_>,
         now: Now,
         outbox: &mut Outbox,
-    ) -> Result<(), Discard> {
+    ) -> Result<Step, Discard> {
         let origin = &datagram.origin;
         if origin.peer.port() == 0 || !is_unicast(origin.peer.ip()) {
             return Err(Discard::UnanswerableSource);
@@ -55,7 +70,8 @@ impl Shard {
                     origin,
                     Count::Answered(Protocol::Udp, family(origin), Kind::Connect),
                     |out| udp::write_connect(out, transaction_id, id),
-                )
+                )?;
+                Ok(Step::Answered)
             }
             Request::Announce(id, announce) => {
                 self.count_received(origin, Kind::Announce);
@@ -131,7 +147,7 @@ impl Shard {
             PeerAddr::V4(_) => REPLY_PEERS_V4_MAX,
             PeerAddr::V6(_) => REPLY_PEERS_V6_MAX,
         };
-        let details = if self.swarms.keeps_details() {
+        let details = if self.swarms.keeps_details() || self.rules.request_log.is_on() {
             PeerDetails {
                 peer_id: announce.peer_id,
                 uploaded: announce.uploaded,
@@ -164,13 +180,14 @@ impl Shard {
         })
     }
 
-    fn route_announce(&mut self, job: AnnounceJob) -> Result<(), Discard> {
+    fn route_announce(&mut self, job: AnnounceJob) -> Result<Step, Discard> {
         let owner = self.rules.steering.core_of(&job.peer.info_hash);
         if owner == self.mesh.me() {
             self.pend_datagram(job);
-            return Ok(());
+        } else {
+            self.hand_over(owner, Handover::Announce(job))?;
         }
-        self.hand_over(owner, Handover::Announce(job))
+        Ok(Step::Pending)
     }
 
     /// Answers a scrape whose torrents all belong here; sends any other on its way.
@@ -180,23 +197,25 @@ impl Shard {
         transaction_id: TransactionId,
         info_hashes: InfoHashes<'_>,
         outbox: &mut Outbox,
-    ) -> Result<(), Discard> {
+    ) -> Result<Step, Discard> {
         let hashes_max = self.rules.scrape_hashes_max;
         let asked = || info_hashes.iter().take(hashes_max);
         let count = Count::Answered(Protocol::Udp, family(origin), Kind::Scrape);
         if self.access.mode.is_private() {
             // A scrape has no place for a key, so it learns nothing.
             let rows = asked().map(|_| row(&Totals::default()));
-            return self.reply(outbox, origin, count, |out| {
+            self.reply(outbox, origin, count, |out| {
                 write_scrape(out, transaction_id, rows)
-            });
+            })?;
+            return Ok(Step::Answered);
         }
         if !asked().all(|info_hash| self.owns(&info_hash)) {
             let scrape = self
                 .mesh
                 .begin(*origin, transaction_id, info_hashes, hashes_max)
                 .map_err(|Full| Discard::HandoverFull)?;
-            return self.fill(scrape, outbox);
+            self.fill(scrape, outbox)?;
+            return Ok(Step::Pending);
         }
         if self.rules.prefetch {
             for info_hash in asked() {
@@ -210,7 +229,8 @@ impl Shard {
         let rows = known.map(|totals| row(&totals));
         self.reply(outbox, origin, count, |out| {
             write_scrape(out, transaction_id, rows)
-        })
+        })?;
+        Ok(Step::Answered)
     }
 
     fn count_received(&self, origin: &Origin, kind: Kind) {
@@ -224,8 +244,9 @@ impl Shard {
         origin: &Origin,
         transaction_id: TransactionId,
         fault: Fault,
-    ) -> Result<(), Discard> {
+    ) -> Result<Step, Discard> {
         let deny = self.access.deny;
-        refuse(&self.counters, outbox, origin, transaction_id, deny, fault)
+        refuse(&self.counters, outbox, origin, transaction_id, deny, fault)?;
+        Ok(Step::Refused(fault))
     }
 }

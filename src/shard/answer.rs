@@ -10,6 +10,7 @@ use super::errand::UnderWay;
 use super::export::Export;
 use super::mesh::{Full, Handover, Mesh, TravellingScrape};
 use super::rules::Rules;
+use super::verbose::log_announce;
 use crate::clock::Now;
 use crate::counters::{Count, Discard, Family, Fault, Kind, Protocol, Tally, ThreadCounters};
 use crate::gate::access::{Access, DENIED_INTERVAL_S, Deny};
@@ -143,6 +144,9 @@ impl Shard {
         let answered = self.reply(outbox, &origin, count, |out| {
             write_scrape(out, scrape.transaction_id, rows)
         });
+        if self.rules.request_log.is_on() {
+            self.log_travelled(&origin, &scrape.sheet, answered);
+        }
         self.mesh.finish(scrape);
         answered
     }
@@ -271,7 +275,7 @@ impl Shard {
                 Asker::Datagram {
                     origin,
                     transaction_id,
-                    ..
+                    details,
                 } if denied => {
                     let fault = Fault::InfoHashNotAllowed;
                     let refused = refuse(
@@ -285,6 +289,10 @@ impl Shard {
                     if let Err(reason) = refused {
                         counters.add(Count::Discarded(reason), 1);
                     }
+                    if rules.request_log.is_on() {
+                        let outcome = refused.map(|()| Err(fault));
+                        log_announce(rules.request_log, &origin, &peer, &details, outcome);
+                    }
                 }
                 Asker::Datagram {
                     origin,
@@ -292,6 +300,7 @@ impl Shard {
                     details,
                 } => {
                     let count = Count::Answered(Protocol::Udp, family(&origin), Kind::Announce);
+                    let mut answer = (0, Totals::default());
                     let replied = reply(counters, outbox, &origin, count, |out| {
                         let (head, peers) = out.split_at_mut(ANNOUNCE_REPLY_HEAD_LEN);
                         let told = swarms.announce(hash, &peer, now.uptime_s, turn, peers);
@@ -315,10 +324,15 @@ impl Shard {
                             told.totals.leechers,
                             told.totals.seeders,
                         );
+                        answer = (written, told.totals);
                         head_len + written
                     });
                     if let Err(reason) = replied {
                         counters.add(Count::Discarded(reason), 1);
+                    }
+                    if rules.request_log.is_on() {
+                        let outcome = replied.map(|()| Ok(answer));
+                        log_announce(rules.request_log, &origin, &peer, &details, outcome);
                     }
                 }
                 Asker::Connection(mut ask) => {

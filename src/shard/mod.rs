@@ -11,6 +11,7 @@ mod rules;
 mod sheet;
 mod sweep;
 mod turn;
+mod verbose;
 
 pub use answer::{AnnounceJob, Shard};
 pub use ask::{Ask, Desk, Matter, NO_DETAILS};

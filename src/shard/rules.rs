@@ -6,6 +6,7 @@ use crate::counters::Fault;
 use crate::gate::access::Access;
 use crate::gate::connection_id::ConnectionIds;
 use crate::net::steering::Steering;
+use crate::request_log::RequestLog;
 use crate::swarm::{PeerAddr, PeerAnnounce, State};
 use crate::wire::{Event, InfoHash, NumWant, PeerId};
 
@@ -32,6 +33,8 @@ pub struct Rules {
     pub scrape_hashes_max: usize,
     /// Prefetch the swarms of a turn before answering it; off only to measure what it gains.
     pub prefetch: bool,
+    /// Whether each request is logged.
+    pub request_log: RequestLog,
 }
 
 /// What a client says of itself.

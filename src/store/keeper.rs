@@ -17,6 +17,7 @@ use super::{SALT_LEN, Settings, Store, SwarmsFile, open, schema};
 use crate::clock::{Clock, Stopwatch};
 use crate::counters::{Tally, ThreadCounters};
 use crate::net::low_priority;
+use crate::seldom::Seldom;
 use crate::shard::{Chunk, Collector, Export};
 use crate::swarm::Swarms;
 
@@ -29,9 +30,6 @@ const BUFFER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often a thread that waits for a core looks whether it should stop.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-
-/// Least seconds between two warnings.
-const WARN_EVERY_S: u32 = 60;
 
 /// Most seconds until a snapshot that failed is tried again.
 const RETRY_S_MAX: u32 = 60;
@@ -105,7 +103,7 @@ impl Keeper {
             fresh_salt: store.fresh_salt,
             counters: store.counters,
             clock,
-            warned_s: None,
+            warnings: Seldom::default(),
         };
         let thread = thread::Builder::new()
             .name("store".to_owned())
@@ -170,7 +168,7 @@ struct Work {
     cores: Cores,
     counters: Arc<StoreCounters>,
     clock: Clock,
-    warned_s: Option<u32>,
+    warnings: Seldom,
 }
 
 impl Work {
@@ -199,7 +197,7 @@ impl Work {
                     let _ = answer.try_send(well);
                 }
                 Ok(Asked::Finish(swarms)) => {
-                    self.warned_s = None;
+                    self.warnings = Seldom::default();
                     self.snapshot(&mut Rest::new(swarms), "last snapshot");
                     return;
                 }
@@ -270,10 +268,8 @@ impl Work {
 
     /// Warns, unless that was done within the last minute.
     fn warn(&mut self, sentence: &str) {
-        let now_s = self.clock.now().uptime_s;
-        let is_new = |warned_s: u32| now_s.saturating_sub(warned_s) >= WARN_EVERY_S;
-        if self.warned_s.is_none_or(is_new) {
-            self.warned_s = Some(now_s);
+        // How many failed is told anyway.
+        if self.warnings.pass(self.clock.now().uptime_s).is_some() {
             let failed = self.counters.read().failed;
             warn!("{sentence}; serving goes on ({failed} snapshots failed so far)");
         }

@@ -137,7 +137,7 @@ pub(super) static SECTIONS: &[Section] = &[
     },
     Section {
         name: "log",
-        doc: "What is written to standard error.",
+        doc: "What is written about the tracker's work, and where to.",
         shape: Shape::Table,
         keys: LOG,
     },

@@ -1,10 +1,8 @@
 //! What the process takes of its host, and what it leaves there.
 
-use log::LevelFilter;
-
 use crate::config::key::Key;
 use crate::config::value::is_path;
-use crate::config::{Backend, OnDamage};
+use crate::config::{Backend, Levels, LogFormat, OnDamage};
 use crate::limits::CORES_MAX;
 
 pub(super) const WORKERS: &[Key] = &[
@@ -161,14 +159,65 @@ pub(super) const STORE: &[Key] = &[
 pub(super) const LOG: &[Key] = &[
     Key::text(
         "level",
-        "Least important level that is written.",
-        "\"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"",
-        |config, _| config.log.level.as_str().to_lowercase(),
-        |config, _, name| {
-            let known: LevelFilter = name.parse().ok()?;
-            config.log.level = known;
+        "Least important level that is written, and others for modules: with\n\
+         \"info,shoal::http=debug\" more of HTTP is. \"shoal::requests=debug\" is a line for each\n\
+         request, as --verbose.",
+        "\"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\", and levels of modules",
+        |config, _| config.log.level.to_string(),
+        |config, _, text| {
+            config.log.level = Levels::parse(text)?;
             Some(())
         },
+    ),
+    Key::text(
+        "format",
+        "\"text\" for people, \"json\" for programs: one object a line.",
+        "\"text\" or \"json\"",
+        |config, _| {
+            let name = match config.log.format {
+                LogFormat::Text => "text",
+                LogFormat::Json => "json",
+            };
+            name.into()
+        },
+        |config, _, name| {
+            config.log.format = match name {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return None,
+            };
+            Some(())
+        },
+    ),
+    Key::text(
+        "file",
+        "File to write to, opened anew on SIGHUP; a relative path begins at the current folder.\n\
+         Empty = standard error, which under systemd is the journal.",
+        "a path of at most 4096 bytes without NUL, or nothing",
+        |config, _| config.log.file.clone(),
+        |config, _, path| is_path(path).then(|| config.log.file = path.into()),
+    ),
+    Key::size(
+        "max_bytes",
+        "Size past which the file does not grow: it becomes FILE.1, that FILE.2 and so on. 0 =\n\
+         any size, as where another program sees to it.",
+        1 << 40,
+        |config| config.log.max_bytes,
+        |config, bytes| config.log.max_bytes = bytes,
+    ),
+    Key::whole(
+        "backup_count",
+        "How many of those are kept.",
+        (1, 1000),
+        |config| config.log.backup_count as u64,
+        |config, count| config.log.backup_count = count as usize,
+    ),
+    Key::switch(
+        "full_addresses",
+        "Write addresses of clients in full, where requests are logged. Otherwise 203.0.113.7 is\n\
+         203.0.113.x, and of IPv6 48 bits are told.",
+        |config, _| config.log.full_addresses,
+        |config, _, full| config.log.full_addresses = full,
     ),
     Key::whole(
         "stats_interval",

@@ -1,5 +1,7 @@
 //! Configurations and texts that nobody would think of.
 
+use ::log::LevelFilter;
+
 use super::*;
 use crate::gate::access::{Deny, Mode};
 
@@ -198,9 +200,25 @@ fn random_config(rng: &mut fastrand::Rng) -> Config {
             on_damage: [OnDamage::SetAside, OnDamage::Refuse][rng.usize(0..2)],
         },
         log: Log {
-            level: [LevelFilter::Off, LevelFilter::Warn, LevelFilter::Trace][rng.usize(0..3)],
+            level: random_levels(rng),
+            format: [LogFormat::Text, LogFormat::Json][rng.usize(0..2)],
+            file: odd_text(&["", "shoal.log", "/var/log/\"shoal\"/log"], rng),
+            max_bytes: rng.u64(0..=1 << 40) >> rng.u32(0..41),
+            backup_count: rng.usize(1..=1000),
+            full_addresses: rng.bool(),
             stats_interval: rng.u32(0..=86_400),
         },
+    }
+}
+
+fn random_levels(rng: &mut fastrand::Rng) -> Levels {
+    let levels = [LevelFilter::Off, LevelFilter::Warn, LevelFilter::Trace];
+    let mut modules = vec!["shoal", "shoal::http", "rustls"];
+    modules.truncate(rng.usize(0..=3));
+    let level_of = |module: &str| (module.to_owned(), levels[rng.usize(0..3)]);
+    Levels {
+        modules: modules.into_iter().map(level_of).collect(),
+        others: levels[rng.usize(0..3)],
     }
 }
 
