@@ -31,9 +31,18 @@ const BAD_HASHES: [(&str, &str); 6] = [
 const ROUTES: [(&str, &str); 8] = [
     ("GET", "/api/v1/stats"),
     ("GET", "/api/v1/torrents"),
-    ("GET", "/api/v1/torrent/9e0217d0fa71c87332cd8bf9dbeabcb2c2cf3c4d"),
-    ("POST", "/api/v1/whitelist/9e0217d0fa71c87332cd8bf9dbeabcb2c2cf3c4d"),
-    ("DELETE", "/api/v1/whitelist/9e0217d0fa71c87332cd8bf9dbeabcb2c2cf3c4d"),
+    (
+        "GET",
+        "/api/v1/torrent/9e0217d0fa71c87332cd8bf9dbeabcb2c2cf3c4d",
+    ),
+    (
+        "POST",
+        "/api/v1/whitelist/9e0217d0fa71c87332cd8bf9dbeabcb2c2cf3c4d",
+    ),
+    (
+        "DELETE",
+        "/api/v1/whitelist/9e0217d0fa71c87332cd8bf9dbeabcb2c2cf3c4d",
+    ),
     ("GET", "/api/v1/whitelist/reload"),
     ("POST", "/api/v1/key/60"),
     ("GET", "/api/v1/keys/reload"),
@@ -83,7 +92,11 @@ fn the_token_may_stand_in_a_header_too() {
     let ask = |header: &str| api.ask("GET", "/api/v1/stats", header, "");
     assert_eq!(ask("Authorization: Bearer MyAccessToken\r\n").status, 200);
     expect_text(&ask("Authorization: Bearer wrong\r\n"), 500, NOT_VALID);
-    expect_text(&ask("Authorization: Basic TXlBY2Nlc3M=\r\n"), 500, UNAUTHORIZED);
+    expect_text(
+        &ask("Authorization: Basic TXlBY2Nlc3M=\r\n"),
+        500,
+        UNAUTHORIZED,
+    );
 }
 
 #[test]
@@ -187,7 +200,10 @@ fn a_download_that_ends_is_counted() {
     };
     client.announce(id, done);
     let stats = json(&api.get("/api/v1/stats"));
-    assert_eq!((&stats["completed"], &stats["seeders"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&stats["completed"], &stats["seeders"]),
+        (&json!(1), &json!(1))
+    );
     let list = json(&api.get("/api/v1/torrents"));
     assert_eq!(list[0]["completed"], 1);
 }
@@ -209,7 +225,9 @@ fn a_torrent_is_listed_with_its_counts() {
 
 fn hashes(list: &serde_json::Value) -> Vec<&str> {
     let items = list.as_array().unwrap().iter();
-    items.map(|item| item["info_hash"].as_str().unwrap()).collect()
+    items
+        .map(|item| item["info_hash"].as_str().unwrap())
+        .collect()
 }
 
 #[test]
@@ -304,7 +322,12 @@ fn a_torrent_can_be_listed_and_unlisted_as_often_as_one_likes() {
     let hash = shoal::wire::InfoHash(bytes_of(HIGHER));
     let registrar = api.server.tracker.registrar();
     let target = format!("/api/v1/whitelist/{HIGHER}");
-    for (method, listed) in [("POST", true), ("POST", true), ("DELETE", false), ("DELETE", false)] {
+    for (method, listed) in [
+        ("POST", true),
+        ("POST", true),
+        ("DELETE", false),
+        ("DELETE", false),
+    ] {
         let response = api.admin(method, &target);
         assert_eq!((response.status, response.text().as_str()), (200, DONE));
         assert_eq!(response.header("content-type"), Some("application/json"));
@@ -369,7 +392,11 @@ fn without_a_store_a_change_fails_and_says_why() {
     let entry = format!("/api/v1/whitelist/{HIGHER}");
     failed("POST", &entry, "failed to whitelist torrent");
     failed("DELETE", &entry, "failed to remove torrent from whitelist");
-    failed("GET", "/api/v1/whitelist/reload", "failed to reload whitelist");
+    failed(
+        "GET",
+        "/api/v1/whitelist/reload",
+        "failed to reload whitelist",
+    );
     failed("POST", "/api/v1/key/60", "failed to generate key");
     let key = format!("/api/v1/key/{}", "k".repeat(32));
     failed("DELETE", &key, "failed to delete key");
@@ -404,7 +431,10 @@ fn a_random_key_is_good_for_as_long_as_is_asked() {
     let until = key["valid_until"].as_u64().unwrap();
     assert!((now + 55..=now + 60).contains(&until));
     let expiry = key["expiry_time"].as_str().unwrap();
-    assert!(expiry.starts_with("20") && expiry.ends_with(" UTC"), "{expiry}");
+    assert!(
+        expiry.starts_with("20") && expiry.ends_with(" UTC"),
+        "{expiry}"
+    );
 }
 
 #[test]
@@ -413,7 +443,10 @@ fn a_key_can_be_brought_and_be_good_for_ever_but_only_once() {
     let key = "Xc1L4PbQJSFGlrgSRZl8wxSFAuMa21z5";
     let body = format!(r#"{{"key":"{key}","seconds_valid":null}}"#);
     let made = json(&api.post_json("/api/v1/keys", &body));
-    assert_eq!(made, json!({"key": key, "valid_until": null, "expiry_time": null}));
+    assert_eq!(
+        made,
+        json!({"key": key, "valid_until": null, "expiry_time": null})
+    );
     assert!(has_key(&api, key));
     expect_text_from(
         &api.post_json("/api/v1/keys", &body),
@@ -498,7 +531,12 @@ fn keys_are_made_by_the_old_route_too() {
         Some("application/json; charset=utf-8")
     );
     assert!(has_key(&api, json(&response)["key"].as_str().unwrap()));
-    for (bad, shown) in [("-1", "-1"), ("text", "text"), ("1.1", "1.1"), ("%22", "\\\"")] {
+    for (bad, shown) in [
+        ("-1", "-1"),
+        ("text", "text"),
+        ("1.1", "1.1"),
+        ("%22", "\\\""),
+    ] {
         expect_text(
             &api.admin("POST", &format!("/api/v1/key/{bad}")),
             400,

@@ -2,9 +2,11 @@
 //! means that what was asked for failed, 2 that it was asked for wrongly.
 
 mod check;
+mod completions;
 mod conformance;
 mod doctor;
 mod logging;
+mod man;
 mod query;
 
 use std::fmt::Display;
@@ -12,7 +14,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::boot;
 use crate::config::{self, Loaded, Mistakes, Setting};
@@ -46,6 +48,12 @@ enum Command {
     Check(check::Check),
     /// Say what on this host will lose packets, and the line that mends it
     Doctor(doctor::Doctor),
+    /// Print what a shell must know to complete the command line
+    #[command(hide = true)]
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page
+    #[command(hide = true)]
+    Man,
 }
 
 #[derive(Subcommand, Debug)]
@@ -106,6 +114,11 @@ pub fn main() -> ExitCode {
         Some(Command::Query(query)) => query.run(),
         Some(Command::Check(check)) => check.run(),
         Some(Command::Doctor(doctor)) => doctor.run(),
+        Some(Command::Completions { shell }) => say(&completions::script(Cli::command(), shell)),
+        Some(Command::Man) => match man::page(Cli::command()) {
+            Ok(page) => say(&page),
+            Err(error) => fail(&format_args!("cannot write the manual page: {error}")),
+        },
     }
 }
 
@@ -165,8 +178,6 @@ fn fail(message: &dyn Display) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -46,8 +46,8 @@ use crate::limits::{REPLY_PEERS_V4_MAX, SCRAPE_HASHES_MAX};
 
 pub use http::{HttpAddress, HttpListener, Proxy, ProxyHeader, TlsFiles};
 pub use load::{Loaded, Mistakes, Setting, load};
-pub use secret::{Secret, Secrets};
 pub use log::{Levels, LogFormat};
+pub use secret::{Secret, Secrets};
 
 pub use crate::store::OnDamage;
 

@@ -10,6 +10,7 @@
 //!   state.rs       what routes see of the tracker
 //!     walk.rs      all torrents, in the order of their info-hashes
 //!   counters.rs    what the server counts
+//!   notify.rs      what systemd is told
 //! ```
 
 pub mod auth;
@@ -21,6 +22,7 @@ pub mod walk;
 mod api;
 mod counters;
 mod limits;
+mod notify;
 
 use std::io;
 use std::mem;
@@ -168,8 +170,12 @@ pub fn run(
         .has_certificates()
         .then(|| Chore::every(CERTIFICATES_EVERY));
     let mut freeing = None;
+    let mut watchdog = notify::Watchdog::wanted();
+    let mut feeding = watchdog.as_ref().map(|dog| Chore::every(dog.every()));
+    notify::ready();
     let ended = loop {
-        let deadlines = [&reports, &certificates, &freeing].into_iter().flatten();
+        let chores = [&reports, &certificates, &freeing, &feeding];
+        let deadlines = chores.into_iter().flatten();
         let event = match deadlines.map(|chore| chore.next).min() {
             None => signals.receiver.recv().map_err(RecvTimeoutError::from),
             Some(deadline) => signals.receiver.recv_deadline(deadline),
@@ -186,6 +192,11 @@ pub fn run(
                     && !tracker.registrar().free_retired()
                 {
                     freeing = None;
+                }
+                if feeding.as_mut().is_some_and(Chore::is_due)
+                    && let Some(watchdog) = &mut watchdog
+                {
+                    watchdog.feed(&tracker.cores());
                 }
             }
             Ok(Event::Report) => report(&tracker),
@@ -217,6 +228,7 @@ pub fn run(
             Err(RecvTimeoutError::Disconnected) => break Err("the signal thread ended".to_owned()),
         }
     };
+    notify::stopping();
     report(&tracker);
     tracker.stop()?;
     if ended.is_ok() {
@@ -231,6 +243,7 @@ fn reload_configuration(
     why: &str,
     reload: &dyn Fn() -> Result<Config, Vec<String>>,
 ) -> Reloaded {
+    notify::reloading();
     tracker.reload_certificates(true);
     let reloaded = match reload() {
         Ok(config) => Reloaded {
@@ -251,6 +264,7 @@ fn reload_configuration(
         "the configuration stays as it was"
     };
     info!("{why}: {outcome}");
+    notify::ready();
     reloaded
 }
 

@@ -51,9 +51,7 @@ fn users_have_a_hash_and_no_password() {
     let text = format!("[control.users]\nroot = \"{HASH}\"\nfool = \"correct-horse\"");
     assert_eq!(
         mistakes_in(&text),
-        [
-            "3: [control] users.fool must be a hash that begins with \"$argon2id$v=19$m=\""
-        ]
+        ["3: [control] users.fool must be a hash that begins with \"$argon2id$v=19$m=\""]
     );
 }
 
