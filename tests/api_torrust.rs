@@ -314,6 +314,72 @@ fn a_list_is_refused_that_is_asked_for_badly() {
     }
 }
 
+// ---- one torrent ----
+
+#[test]
+fn a_torrent_is_told_with_its_peers() {
+    let api = Api::start_with(|config| config.swarm.peer_details = true);
+    let before = api.server.clock.now().unix_s;
+    api.announce(HIGHER, 8080, 0);
+    let response = api.get(&format!("/api/v1/torrent/{}", HIGHER.to_uppercase()));
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    let mut torrent = json(&response);
+    let updated = torrent["peers"][0]["updated"].take();
+    assert_eq!(
+        torrent["peers"][0]["updated_milliseconds_ago"].take(),
+        updated
+    );
+    let updated = updated.as_u64().unwrap();
+    assert!((before * 1000..before * 1000 + 10_000).contains(&updated));
+    assert_eq!(
+        torrent,
+        json!({
+            "info_hash": HIGHER, "seeders": 1, "completed": 0, "leechers": 0,
+            "peers": [{
+                "peer_id": {
+                    "id": "0x2d5348303130302d6162636465666768696a6b6c",
+                    "client": "Shoal"
+                },
+                "peer_addr": "127.0.0.1:8080",
+                "updated": null, "updated_milliseconds_ago": null,
+                "uploaded": 0, "downloaded": 0, "left": 0, "event": "Started"
+            }]
+        })
+    );
+}
+
+#[test]
+fn without_details_peers_have_addresses() {
+    let api = Api::start_with(|config| config.workers.count = 2);
+    let client = api.server.client();
+    let id = client.connect();
+    for port in [9000, 7000, 8000] {
+        announce(&client, id, LOWER, port, 1);
+    }
+    let torrent = json(&api.get(&format!("/api/v1/torrent/{LOWER}")));
+    assert_eq!(
+        (&torrent["leechers"], &torrent["seeders"]),
+        (&json!(3), &json!(0))
+    );
+    let peers = torrent["peers"].as_array().unwrap().iter();
+    let addresses: Vec<_> = peers
+        .map(|peer| peer["peer_addr"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        addresses,
+        ["127.0.0.1:7000", "127.0.0.1:8000", "127.0.0.1:9000"]
+    );
+}
+
+#[test]
+fn a_torrent_that_nobody_knows_is_told_as_such() {
+    let api = Api::start();
+    let response = api.get(&format!("/api/v1/torrent/{HIGHER}"));
+    assert_eq!(response.status, 200);
+    assert_eq!(response.text(), "\"torrent not known\"");
+    assert_eq!(response.header("content-type"), Some("application/json"));
+}
+
 // ---- the whitelist ----
 
 #[test]
@@ -502,7 +568,7 @@ fn keys_that_are_none_are_refused() {
 #[test]
 fn a_body_must_be_json_and_say_so() {
     let api = Api::start();
-    for body in ["", "{", "[1,", "\u{0}", "{\"key\":nul}"] {
+    for body in ["", "{", "nul", "\u{0}", "{\"key\":nul}"] {
         expect_text_from(
             &api.post_json("/api/v1/keys", body),
             400,
@@ -518,7 +584,7 @@ fn a_body_must_be_json_and_say_so() {
             "Expected request with `Content-Type: application/json`",
         );
     }
-    let deep = "[".repeat(100_000);
+    let deep = format!("{{\"x\":{}", "[".repeat(100_000));
     assert_eq!(api.post_json("/api/v1/keys", &deep).status, 400);
 }
 

@@ -58,7 +58,7 @@ pub enum Kind {
     Scrape,
 }
 
-/// What is counted without a label. The last seven are gauges: they go down too.
+/// What is counted without a label. The last eight are gauges: they go down too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tally {
     /// Bytes of UDP payload received.
@@ -113,6 +113,8 @@ pub enum Tally {
     SeedersV6,
     /// IPv6 peers that miss something.
     LeechersV6,
+    /// Completed downloads of the torrents that this core knows, those before the start included.
+    Downloads,
     /// Bytes of all swarms.
     SwarmBytes,
     /// Connections that are open.
@@ -132,7 +134,7 @@ impl Kind {
 }
 
 impl Tally {
-    const ALL: [(Self, &'static str); 28] = [
+    const ALL: [(Self, &'static str); 29] = [
         (Self::BytesReceived, "bytes_received"),
         (Self::BytesSent, "bytes_sent"),
         (Self::HandedOver, "handed_over"),
@@ -159,6 +161,7 @@ impl Tally {
         (Self::LeechersV4, "leechers_ip4"),
         (Self::SeedersV6, "seeders_ip6"),
         (Self::LeechersV6, "leechers_ip6"),
+        (Self::Downloads, "downloads"),
         (Self::SwarmBytes, "swarm_bytes"),
         (Self::ConnectionsOpen, "connections_open"),
     ];

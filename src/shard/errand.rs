@@ -92,6 +92,9 @@ enum Kind {
         passes: u32,
         answer: Sender<()>,
     },
+    Gauges {
+        answer: Sender<()>,
+    },
     Transfers {
         spare: Transfers,
         answer: Sender<Transfers>,
@@ -153,6 +156,12 @@ impl Errand {
         (Self(Kind::SweepAll { passes: 2, answer }), receiver)
     }
 
+    /// To bring the gauges up to date, which it else does once a second.
+    pub(super) fn gauges() -> (Self, Receiver<()>) {
+        let (answer, receiver) = channel();
+        (Self(Kind::Gauges { answer }), receiver)
+    }
+
     /// To hand over what is to be credited.
     pub(super) fn transfers() -> (Self, Receiver<Transfers>) {
         let (answer, receiver) = channel();
@@ -204,7 +213,7 @@ impl Errand {
                     return Some(self);
                 }
             }
-            Kind::Transfers { .. } => {}
+            Kind::Gauges { .. } | Kind::Transfers { .. } => {}
         }
         self.finish(swarms);
         None
@@ -230,7 +239,7 @@ impl Errand {
             } => {
                 let _ = answer.send((restored, torrents));
             }
-            Kind::SweepAll { answer, .. } => {
+            Kind::SweepAll { answer, .. } | Kind::Gauges { answer } => {
                 let _ = answer.send(());
             }
             Kind::Transfers { spare, answer } => {
@@ -380,6 +389,10 @@ impl Shard {
     /// Goes on with an errand, a bounded part of it; the next turn with the next.
     pub fn run_errand(&mut self, now: Now) {
         if let Some(errand) = self.errands.0.pop_front() {
+            // Before whoever asked hears of it.
+            if matches!(errand.0, Kind::Gauges { .. }) {
+                self.publish_gauges();
+            }
             match errand.go_on(&mut self.swarms, now.uptime_s) {
                 Some(rest) => self.errands.0.push_back(rest),
                 None => self.publish_gauges(),

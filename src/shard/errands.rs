@@ -147,6 +147,19 @@ impl Errands {
         Ok(())
     }
 
+    /// Brings the gauges of all cores up to date: a reading of their counters knows then of everything that
+    /// was answered before this was asked.
+    pub async fn gauges(&self) -> Result<(), Busy> {
+        let asked = (0..self.collector.cores()).map(|core| {
+            let (errand, answer) = Errand::gauges();
+            self.send(core, errand).map(|()| answer)
+        });
+        for answer in asked.collect::<Vec<_>>() {
+            patient(PATIENCE, answer?).await?;
+        }
+        Ok(())
+    }
+
     /// What is to be credited since the last time, from every core that answers; the others are asked again
     /// next time. A key and torrent are in one of them at most. To be awaited to its end: what was handed
     /// over to somebody who has gone is lost.

@@ -53,6 +53,7 @@ impl Shard {
 
     pub(super) fn publish_gauges(&self) {
         let gauges = self.swarms.gauges();
+        self.counters.set(Tally::Downloads, gauges.completed);
         for (gauge, value) in [
             (Tally::Torrents, self.swarms.len()),
             (Tally::SeedersV4, gauges.v4.seeders),

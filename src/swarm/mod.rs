@@ -223,13 +223,15 @@ impl Gauge {
     }
 }
 
-/// How many peers there are in all swarms.
+/// How many peers there are in all swarms, and how often these were completed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Gauges {
     /// Peers of IPv4.
     pub v4: Gauge,
     /// Peers of IPv6.
     pub v6: Gauge,
+    /// Completed downloads of the torrents that are known, over all of them.
+    pub completed: u64,
 }
 
 impl Gauges {
@@ -338,7 +340,7 @@ impl Swarms {
         self.len() == 0
     }
 
-    /// Number of peers, by family and by side.
+    /// Number of peers, by family and by side, and of completed downloads.
     pub fn gauges(&self) -> Gauges {
         self.gauges
     }
@@ -407,7 +409,9 @@ impl Swarms {
         // nothing if a single `completed` sufficed.
         let was_leecher = put.before.is_some_and(|before| !before.is_seeder());
         let completed = announce.completed && role.is_seeder() && was_leecher;
+        let completed_before = swarm.completed;
         swarm.completed = swarm.completed.saturating_add(u32::from(completed));
+        self.gauges.completed += u64::from(swarm.completed - completed_before);
         let View { entries, seeders } = F::view(&swarm.body);
         let (range, me) = if role.is_seeder() {
             (&entries[seeders..], None)

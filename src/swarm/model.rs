@@ -216,6 +216,7 @@ impl Trial {
         let mut detailed = 0;
         for (info_hash, swarm) in &self.model {
             assert_eq!(self.swarms.totals(info_hash), swarm.totals());
+            gauges.completed += u64::from(swarm.completed);
             for (peer, state) in &swarm.peers {
                 match peer {
                     PeerAddr::V4(_) => gauges.v4.count(state.role),

@@ -167,6 +167,7 @@ impl Swarms {
         let (records, keys) = (&self.records, &self.keys);
         let hash_of = |at: u32| super::hash(&records.get(at).info_hash, keys);
         let last = records.len() as u32 - 1;
+        self.gauges.completed -= u64::from(records.get(position).completed);
         self.index.remove(hash_of(position), position, hash_of);
         if position != last {
             self.index.relocate(hash_of(last), last, position);

@@ -1,6 +1,7 @@
 //! Bytes in, bytes out, and nothing else: no socket, no clock, no swarm.
 
 pub mod http;
+pub mod peer_id;
 pub mod udp;
 
 use std::fmt;

@@ -6,6 +6,7 @@
     reason = "every test file uses its own part of this"
 )]
 
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 
 use serde_json::Value;
@@ -106,8 +107,8 @@ pub fn announce(client: &Client, id: [u8; 8], info_hash: &str, port: u16, left: 
 }
 
 /// A request on a connection that stays.
-pub fn ask(
-    browser: &mut Browser,
+pub fn ask<S: Read + Write>(
+    browser: &mut Browser<S>,
     method: &str,
     target: &str,
     headers: &str,

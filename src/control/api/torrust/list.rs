@@ -7,8 +7,7 @@ use std::vec;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::RawQuery;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use hyper::body::Frame;
 use serde::Serialize;
@@ -103,17 +102,18 @@ async fn torrents(state: State, RawQuery(query): RawQuery) -> Result<Response, R
     } else {
         named(&state, &wanted.info_hashes).await?
     };
-    let json = [(header::CONTENT_TYPE, "application/json")];
-    Ok((json, body(rows)).into_response())
+    Ok(super::json(body(rows)))
 }
 
 /// These torrents, in this order, as often as they are named; those that nobody knows are left out.
 async fn named(state: &State, info_hashes: &[InfoHash]) -> Result<Vec<Row>, Refusal> {
-    let all = walk::torrents(state, 0, u64::MAX).await;
-    let all =
-        all.map_err(|walk::Stuck| Refusal::failed("failed to list torrents", "a core is busy"))?;
-    let find = |hash: &InfoHash| all.iter().find(|(known, _)| known == hash).copied();
-    Ok(info_hashes.iter().filter_map(find).collect())
+    let mut rows = Vec::new();
+    for info_hash in info_hashes {
+        let view = state.errands.swarm(*info_hash, 0).await;
+        let view = view.map_err(|busy| Refusal::failed("failed to list torrents", busy))?;
+        rows.extend(view.map(|view| (*info_hash, view.totals)));
+    }
+    Ok(rows)
 }
 
 /// A short list has a length, a long one comes in pieces.

@@ -5,6 +5,7 @@
 pub(super) mod keys;
 mod list;
 mod stats;
+mod torrent;
 mod whitelist;
 
 use std::borrow::Cow;
@@ -22,6 +23,7 @@ pub(super) fn routes() -> Router<State> {
     Router::new()
         .merge(stats::routes())
         .merge(list::routes())
+        .merge(torrent::routes())
         .merge(whitelist::routes())
         .merge(keys::routes())
 }
@@ -63,8 +65,12 @@ impl IntoResponse for Refusal {
 
 /// What a change that was made is answered.
 fn done() -> Response {
-    let json = [(header::CONTENT_TYPE, "application/json")];
-    (json, r#"{"status":"ok"}"#).into_response()
+    json(r#"{"status":"ok"}"#)
+}
+
+/// A text that is JSON already.
+fn json(text: impl IntoResponse) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 /// The info-hash that a path or a query names.
