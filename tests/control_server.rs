@@ -48,13 +48,13 @@ fn heads_that_are_too_large_or_no_http_are_refused() {
     let api = Api::start();
     let large = format!(
         "GET /api/health_check HTTP/1.1\r\nX: {}\r\n\r\n",
-        "x".repeat(100_000)
+        "x".repeat(300_000)
     );
     let many = format!(
         "GET /api/health_check HTTP/1.1\r\n{}\r\n",
         "X: y\r\n".repeat(500)
     );
-    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(100_000));
+    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(300_000));
     for bad in [
         large.as_bytes(),
         many.as_bytes(),
@@ -211,7 +211,7 @@ fn with_a_certificate_it_speaks_https_and_nothing_else() {
     let renewed = root.issue();
     files.renew(&renewed);
     api.server.tracker.reload_certificates(false);
-    let browser = Browser::secured(api.address(), &client);
+    let browser = Browser::secured(api.address(), &Arc::new(root.client()));
     assert_eq!(browser.presented(), renewed.certificate.der().to_vec());
 }
 

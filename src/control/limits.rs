@@ -13,7 +13,7 @@ pub(super) const CONNECTIONS_MAX: usize = 256;
 /// Bytes of a body; more is answered 413.
 pub(super) const BODY_LEN_MAX: usize = 16 << 20;
 
-/// Bytes of a head, and what is read ahead of a request.
+/// Bytes of a head, at which hyper begins to find it too large; some are read beyond.
 pub(super) const HEAD_LEN_MAX: usize = 64 << 10;
 
 /// How long a TLS handshake may take, a head, and the pause between two requests.

@@ -16,13 +16,14 @@ mod torrust;
 mod transfers;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
-use axum::response::Response;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 
 use super::auth;
 use super::limits::BODY_LEN_MAX;
+use super::problem::Problem;
 use super::server::{bare, frame};
 use super::state::State;
 
@@ -42,6 +43,7 @@ pub(super) fn router(state: State) -> Router {
         .merge(operations::routes())
         .merge(small::routes())
         .fallback(unknown)
+        .layer(from_fn(bounded))
         .layer(from_fn_with_state(state.clone(), auth::require));
     open.merge(guarded)
         .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
@@ -51,4 +53,16 @@ pub(super) fn router(state: State) -> Router {
 
 async fn unknown() -> Response {
     bare(StatusCode::NOT_FOUND)
+}
+
+/// Refuses a body that says it is too large, before any of it is read. One that does not say so is
+/// refused when it is.
+async fn bounded(request: Request, next: Next) -> Response {
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > BODY_LEN_MAX as u64) {
+        let detail = format!("a body may have {BODY_LEN_MAX} bytes");
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).into_response();
+    }
+    next.run(request).await
 }

@@ -1,5 +1,7 @@
 //! One torrent, with its peers.
 
+use std::fmt::Write as _;
+
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -30,6 +32,7 @@ struct Torrent {
 }
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are Torrust's")]
 struct Peer {
     peer_id: Id,
     peer_addr: String,
@@ -97,10 +100,12 @@ impl Peer {
 impl Id {
     fn new(peer_id: Option<PeerId>) -> Self {
         let client = peer_id.and_then(|id| id.client());
-        let bytes = peer_id.unwrap_or(PeerId([0; PeerId::LEN])).0;
-        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut digits = "0x".to_owned();
+        for byte in peer_id.map_or([0; PeerId::LEN], |id| id.0) {
+            write!(digits, "{byte:02x}").expect("a String takes everything");
+        }
         Self {
-            id: format!("0x{digits}"),
+            id: digits,
             client: client.map(|client| client.name),
         }
     }
