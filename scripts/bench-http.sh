@@ -193,7 +193,7 @@ start_server() {
     rm -rf "${scratch:?}/home"
     mkdir "$scratch/home"
     local shoal=("$programs/shoal" run --set workers.count=1 --set workers.http_threads=1
-        --set "udp.listen=$address")
+        --set "udp.listen=$address" --set control.listen=)
     if [[ $load == https-* ]]; then
         shoal=(env "SHOAL_CONFIG_TOML=[[http]]
 listen = \"$address\"
