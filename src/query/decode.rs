@@ -3,10 +3,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::query::bencode::{self, Value};
 use crate::query::failure::{Failure, Kind, printable};
 use crate::query::outcome::{AnnounceAnswer, Peer, PeerForm, RetryIn, ScrapeAnswer, ScrapeRow};
 use crate::wire::InfoHash;
+use crate::wire::bencode::{self, Value};
 use crate::wire::udp::{
     ANNOUNCE_REPLY_HEAD_LEN, PEER_V4_LEN, PEER_V6_LEN, SCRAPE_REPLY_HEAD_LEN, SCRAPE_ROW_LEN,
     action,

@@ -4,12 +4,10 @@
 use std::fs::File;
 use std::io::Read as _;
 
-use sha1::{Digest as _, Sha1};
-use sha2::Sha256;
-
-use crate::query::bencode::{self, Value};
 use crate::query::failure::printable;
 use crate::wire::InfoHash;
+use crate::wire::bencode::{self, Value};
+use crate::wire::metainfo::{info_hashes, shortened};
 
 /// Most bytes of a `.torrent` file: the largest in use have some 20 MB.
 const TORRENT_LEN_MAX: u64 = 64 << 20;
@@ -65,14 +63,8 @@ impl Torrent {
         let info_bytes = bencode::value_of(bytes, b"info")?.ok_or("it has no \"info\"")?;
         let info = torrent.get("info").filter(|info| info.is_dict());
         let info = info.ok_or("its \"info\" is no dictionary")?;
-        let mut info_hashes = Vec::new();
         let is_v2 = info.get("meta version").and_then(Value::as_u64) == Some(2);
-        if !is_v2 || info.get("pieces").is_some() {
-            info_hashes.push(InfoHash(Sha1::digest(info_bytes).into()));
-        }
-        if is_v2 {
-            info_hashes.push(shortened(&Sha256::digest(info_bytes).into()));
-        }
+        let is_v1 = !is_v2 || info.get("pieces").is_some();
         let mut trackers = Vec::new();
         let tiers = torrent.get("announce-list").and_then(Value::as_list);
         let listed = tiers.into_iter().flatten().filter_map(Value::as_list);
@@ -84,17 +76,10 @@ impl Torrent {
             }
         }
         Ok(Self {
-            info_hashes,
+            info_hashes: info_hashes(info_bytes, is_v1, is_v2),
             trackers,
         })
     }
-}
-
-/// A hash of SHA-256 as announces carry it (BEP 52).
-fn shortened(hash: &[u8; 32]) -> InfoHash {
-    let mut first = [0; InfoHash::LEN];
-    first.copy_from_slice(&hash[..InfoHash::LEN]);
-    InfoHash(first)
 }
 
 /// `xt=urn:btih:` with SHA-1 and `xt=urn:btmh:1220` with SHA-256, in any order (BEP 9, BEP 53).
@@ -173,6 +158,8 @@ fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str
 
 #[cfg(test)]
 mod tests {
+    use sha1::{Digest as _, Sha1};
+
     use super::*;
 
     const HEX: &str = "00017f80ff2025262b2d2e3d3f415f617a7e0a0d";

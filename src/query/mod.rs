@@ -11,7 +11,7 @@
 //!     +-- http          ask/http.rs     worded as a client words it (profile.rs), redirects
 //!     |                 wire/           sockets: any bytes out, whatever comes in
 //!   bytes
-//!     |                 decode.rs       bencode.rs below it; notes about what is odd
+//!     |                 decode.rs       notes about what is odd
 //!   Outcome             outcome.rs      an answer, or a Failure (failure.rs): a word and a sentence
 //!     |
 //!   table.rs, json.rs, csv.rs, hex.rs
@@ -23,7 +23,6 @@
 //! [`wire::RESPONSE_LEN_MAX`].
 
 pub mod ask;
-pub mod bencode;
 pub mod check;
 pub mod conformance;
 pub mod csv;

@@ -1,7 +1,9 @@
 //! Bytes in, bytes out, and nothing else: no socket, no clock, no swarm.
 
+pub mod bencode;
 pub mod http;
 pub mod peer_id;
+pub mod metainfo;
 pub mod udp;
 
 use std::fmt;

@@ -25,6 +25,8 @@ pub struct Connection {
     received: Vec<u8>,
     /// How much of it earlier responses have taken.
     taken: usize,
+    /// Most bytes of a body.
+    body_len_max: usize,
 }
 
 #[derive(Debug)]
@@ -118,7 +120,7 @@ fn unpack(name: &str, from: impl Read) -> Result<Vec<u8>, Failure> {
         .read_to_end(&mut content)
         .map_err(|error| broken(name, &error))?;
     if content.len() > RESPONSE_LEN_MAX {
-        return Err(too_large("the decompressed body"));
+        return Err(too_large("the decompressed body", RESPONSE_LEN_MAX));
     }
     Ok(content)
 }
@@ -127,8 +129,8 @@ fn broken(name: &str, error: &io::Error) -> Failure {
     Failure::new(Kind::Malformed, format!("the {name} is broken: {error}"))
 }
 
-fn too_large(what: &str) -> Failure {
-    let text = format!("{what} has more than {RESPONSE_LEN_MAX} bytes");
+fn too_large(what: &str, len_max: usize) -> Failure {
+    let text = format!("{what} has more than {len_max} bytes");
     Failure::new(Kind::TooLarge, text)
 }
 
@@ -167,7 +169,15 @@ impl Connection {
             stream,
             received: Vec::new(),
             taken: 0,
+            body_len_max: RESPONSE_LEN_MAX,
         })
+    }
+
+    /// Takes bodies of up to `len` bytes, where more than an answer to a client is expected.
+    #[must_use]
+    pub fn with_bodies_of(mut self, len: usize) -> Self {
+        self.body_len_max = len;
+        self
     }
 
     /// Sends these bytes.
@@ -314,8 +324,8 @@ impl Connection {
     }
 
     fn read_exactly(&mut self, len: usize, deadline: Deadline) -> Result<Vec<u8>, Failure> {
-        if len > RESPONSE_LEN_MAX {
-            return Err(too_large("the body"));
+        if len > self.body_len_max {
+            return Err(too_large("the body", self.body_len_max));
         }
         while self.received.len() - self.taken < len {
             self.want_more("the whole body", deadline)?;
@@ -327,8 +337,8 @@ impl Connection {
 
     fn read_to_end(&mut self, deadline: Deadline) -> Result<Vec<u8>, Failure> {
         loop {
-            if self.received.len() - self.taken > RESPONSE_LEN_MAX {
-                return Err(too_large("the body"));
+            if self.received.len() - self.taken > self.body_len_max {
+                return Err(too_large("the body", self.body_len_max));
             }
             match self.read_more(deadline) {
                 Ok(0) => break,
@@ -351,8 +361,8 @@ impl Connection {
         let start = self.taken;
         loop {
             // Sizes and their extensions count too.
-            if body.len() > RESPONSE_LEN_MAX || self.taken - start > 2 * RESPONSE_LEN_MAX {
-                return Err(too_large("the body"));
+            if body.len() > self.body_len_max || self.taken - start > 2 * self.body_len_max {
+                return Err(too_large("the body", self.body_len_max));
             }
             match httparse::parse_chunk_size(&self.received[self.taken..]) {
                 Ok(httparse::Status::Complete((len, size))) => {

@@ -23,7 +23,8 @@ pub mod http;
 pub mod tls;
 pub mod udp;
 
-/// Most bytes of one response, on the wire and again after decompression: 1 MiB, as newTrackon has it.
+/// Most bytes of one response, on the wire and again after decompression: 1 MiB, as newTrackon has it. Who
+/// asks for more says so with [`http::Connection::with_bodies_of`].
 pub const RESPONSE_LEN_MAX: usize = 1 << 20;
 
 /// Most bytes of a response's head.

@@ -2,6 +2,7 @@
 //! depth is looked at before.
 
 pub use bt_bencode::Value;
+use serde::Deserialize;
 
 /// Most lists and dictionaries in each other. A scrape has four, the files of a torrent of version 2 as
 /// many as its folders.
@@ -9,11 +10,21 @@ const DEPTH_MAX: usize = 64;
 
 /// Reads the one value that `bytes` are. The error says what is wrong with them.
 pub fn parse(bytes: &[u8]) -> Result<Value, String> {
+    read(bytes)
+}
+
+/// The same for a type of its own, which takes what it knows and passes over the rest.
+pub fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, String> {
     let end = skip(bytes, 0)?;
     if end < bytes.len() {
         return Err(format!("{} bytes follow behind the end", bytes.len() - end));
     }
-    bt_bencode::from_slice(bytes).map_err(|error| error.to_string())
+    bt_bencode::from_slice(bytes).map_err(|error| {
+        let text = error.to_string();
+        let text = text.replace("unexpected type error. invalid_type=", "found ");
+        let text = text.replace(", expected_type=", " in place of ");
+        text.replace(" of u64", " of a number from 0 on")
+    })
 }
 
 /// The bytes of the value of `key` in the dictionary that `bytes` are, as they are there.
