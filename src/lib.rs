@@ -37,6 +37,7 @@ pub mod shard;
 pub mod swarm;
 pub mod wire;
 
+pub mod admin;
 pub mod boot;
 pub mod cli;
 pub mod clock;
@@ -44,6 +45,7 @@ pub mod config;
 pub mod control;
 pub mod counters;
 pub mod doctor;
+pub mod import;
 pub mod limits;
 pub mod prefetch;
 pub mod privileges;

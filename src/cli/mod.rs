@@ -1,13 +1,19 @@
 //! The command line: what was asked for, the configuration for it, and the exit code. 0 is good, 1
 //! means that what was asked for failed, 2 that it was asked for wrongly.
 
+mod api;
+mod block;
 mod check;
 mod completions;
 mod conformance;
 mod doctor;
+mod import;
+mod key;
 mod logging;
 mod man;
 mod query;
+mod torrent;
+mod user;
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -48,6 +54,20 @@ enum Command {
     Check(check::Check),
     /// Say what on this host will lose packets, and the line that mends it
     Doctor(doctor::Doctor),
+    /// Register torrents with the running tracker, and show what it knows of them
+    #[command(subcommand)]
+    Torrent(torrent::Torrent),
+    /// Give and take the keys of a private tracker
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Block torrents, addresses and networks
+    #[command(subcommand)]
+    Block(block::Block),
+    /// Make the hash of a password
+    #[command(subcommand)]
+    User(user::User),
+    /// Take over what another tracker leaves behind: state, lists, databases, settings
+    Import(import::Import),
     /// Print what a shell must know to complete the command line
     #[command(hide = true)]
     Completions { shell: clap_complete::Shell },
@@ -114,6 +134,11 @@ pub fn main() -> ExitCode {
         Some(Command::Query(query)) => query.run(),
         Some(Command::Check(check)) => check.run(),
         Some(Command::Doctor(doctor)) => doctor.run(),
+        Some(Command::Torrent(torrent)) => torrent.run(),
+        Some(Command::Key(key)) => key.run(),
+        Some(Command::Block(block)) => block.run(),
+        Some(Command::User(user)) => user.run(),
+        Some(Command::Import(import)) => import.run(),
         Some(Command::Completions { shell }) => say(&completions::script(Cli::command(), shell)),
         Some(Command::Man) => match man::page(Cli::command()) {
             Ok(page) => say(&page),
