@@ -53,4 +53,5 @@ pub mod query;
 pub mod registrar;
 pub mod request_log;
 pub mod seldom;
+pub mod similar;
 pub mod store;

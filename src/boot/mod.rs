@@ -69,6 +69,7 @@ pub struct Tracker {
     clock: Clock,
     registrar: Arc<Registrar>,
     errands: Errands,
+    collector: Collector,
 }
 
 impl Tracker {
@@ -120,6 +121,7 @@ impl Tracker {
             clock: clock.clone(),
             registrar: Arc::new(registrar),
             errands: Errands::new(collector.clone(), steering),
+            collector: collector.clone(),
         };
         let rules = rules::rules(config, &tracker.listeners, steering)?;
         let share_of = |core| {
@@ -208,7 +210,7 @@ impl Tracker {
         let fell_back = Arc::new(AtomicBool::new(false));
         for (core, (mesh, kept)) in places.into_iter().enumerate() {
             let of_core = sockets.iter_mut().filter_map(Iterator::next).collect();
-            let mut swarms = Swarms::new(rules::swarm_settings(config, cpus.len())?);
+            let mut swarms = rules::swarms(config, cpus.len())?;
             let random = fastrand::Rng::with_seed(rules::secret()?);
             let counters = Arc::clone(&self.counters[core]);
             let (access, rules) = (Arc::clone(self.registrar.access()), rules.clone());
@@ -345,6 +347,11 @@ impl Tracker {
     /// Changes lists, keys and mode.
     pub fn registrar(&self) -> &Arc<Registrar> {
         &self.registrar
+    }
+
+    /// A way to ask all cores for their torrents.
+    pub fn collector(&self) -> &Collector {
+        &self.collector
     }
 
     /// Reads the certificates again: all of them, or those whose files have changed.

@@ -12,7 +12,7 @@ use crate::net::steering::Steering;
 use crate::request_log::RequestLog;
 use crate::shard::Rules;
 use crate::store;
-use crate::swarm;
+use crate::swarm::{self, Swarms};
 
 /// The rules by which every core answers.
 pub(super) fn rules(
@@ -53,16 +53,20 @@ fn connection_id_key(config: &Config) -> Result<[u8; store::KEY_LEN], String> {
     }))
 }
 
-/// What the swarms of one of `cores` cores are told.
-pub(super) fn swarm_settings(config: &Config, cores: usize) -> Result<swarm::Settings, String> {
+/// The swarms of one of `cores` cores, without a torrent.
+pub(super) fn swarms(config: &Config, cores: usize) -> Result<Swarms, String> {
     let budget = usize::try_from(config.swarm.memory_budget).unwrap_or(usize::MAX);
-    Ok(swarm::Settings {
+    let mut swarms = Swarms::new(swarm::Settings {
         seeds: [secret()?, secret()?, secret()?, secret()?],
         peer_timeout_s: config.announce.peer_timeout_s(),
         remove_peerless: config.swarm.remove_peerless,
         peer_details: config.swarm.peer_details,
         memory_budget: (budget > 0).then_some(budget / cores),
-    })
+    });
+    if config.swarm.merge_similar {
+        swarms.merge_similar(config.swarm.similarity_threshold);
+    }
+    Ok(swarms)
 }
 
 /// A number that nobody can guess.

@@ -17,6 +17,7 @@ pub(super) fn check(config: &Config, given: &Given) -> Vec<String> {
     mistakes.extend(peer_timeout(config, given));
     mistakes.extend(min_interval(config, given));
     mistakes.extend(lists(config, given));
+    mistakes.extend(nothing_to_merge(config, given));
     mistakes.extend(no_listener(config, given));
     mistakes.extend(too_many("udp", config.udp.len(), given));
     mistakes.extend(too_many("http", config.http.len(), given));
@@ -116,6 +117,19 @@ fn min_interval(config: &Config, given: &Given) -> Option<String> {
     Some(format!(
         "{place}: [announce] min_interval is {least}, longer than interval, which is {interval}; \
          lower min_interval or raise interval"
+    ))
+}
+
+fn nothing_to_merge(config: &Config, given: &Given) -> Option<String> {
+    const KEYS: [&str; 2] = ["merge_similar", "similarity_threshold"];
+    let off = config.swarm.similarity_threshold >= 1.0;
+    if !config.swarm.merge_similar || !off || !given.all_read("swarm", &KEYS) {
+        return None;
+    }
+    let place = given.place("swarm", &KEYS);
+    Some(format!(
+        "{place}: [swarm] merge_similar is true, but no info-hashes are similar while \
+         similarity_threshold is 1.0; lower similarity_threshold or set merge_similar to false"
     ))
 }
 

@@ -203,7 +203,7 @@ pub struct Scrape {
 }
 
 /// `[swarm]`
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Swarm {
     /// Bytes that all swarms together may take; 0 = no cap.
     pub memory_budget: u64,
@@ -211,6 +211,10 @@ pub struct Swarm {
     pub remove_peerless: bool,
     /// Keep peer id, uploaded, downloaded, left and event of every peer.
     pub peer_details: bool,
+    /// Share of equal hexadecimal digits from which info-hashes are similar, 0.0 to 1.0; 1.0 = none are.
+    pub similarity_threshold: f64,
+    /// Answer a torrent from the swarm of an older one that is similar; only with a threshold below 1.0.
+    pub merge_similar: bool,
 }
 
 /// `[access]`
@@ -398,6 +402,8 @@ impl Default for Swarm {
             memory_budget: 0,
             remove_peerless: true,
             peer_details: false,
+            similarity_threshold: 1.0,
+            merge_similar: false,
         }
     }
 }

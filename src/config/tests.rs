@@ -133,6 +133,15 @@ fn keys_that_disagree_are_told_with_the_reason() {
           min_interval or raise interval"
         ]
     );
+    let merging = "[swarm]\nsimilarity_threshold = 1\nmerge_similar = true";
+    assert_eq!(
+        mistakes_in(merging),
+        [
+            "3: [swarm] merge_similar is true, but no info-hashes are similar while \
+          similarity_threshold is 1.0; lower similarity_threshold or set merge_similar to false"
+        ]
+    );
+    assert!(load_text(&merging.replace('1', "0.9")).is_ok());
     assert_eq!(
         mistakes_in("[[udp]]\nlisten = \"[::1]:1\"\n[[udp]]\nlisten = \"[0::1]:1\""),
         ["4: [[udp]] listen [::1]:1 is given already (SHOAL_CONFIG_TOML:2); remove one of them"]

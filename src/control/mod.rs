@@ -24,6 +24,8 @@ mod counters;
 mod limits;
 mod notify;
 
+pub mod similar;
+
 use std::io;
 use std::mem;
 use std::panic;

@@ -10,6 +10,7 @@ use super::errand::UnderWay;
 use super::export::Export;
 use super::mesh::{Full, Handover, Mesh, TravellingScrape};
 use super::rules::Rules;
+use super::similar;
 use super::verbose::log_announce;
 use crate::clock::Now;
 use crate::counters::{Count, Discard, Family, Fault, Kind, Protocol, Tally, ThreadCounters};
@@ -264,13 +265,14 @@ impl Shard {
         let hashes = &access.hashes[mesh.me()];
         for Pending {
             asker,
-            peer,
-            hash,
+            mut peer,
+            mut hash,
             turn,
             ..
         } in pending.drain(..)
         {
-            let denied = hashes.restricts() && !hashes.permits(&peer.info_hash);
+            let asked = peer;
+            let denied = !similar::admit(&mut peer, &mut hash, swarms, hashes, now.uptime_s);
             match asker {
                 Asker::Datagram {
                     origin,
@@ -309,7 +311,7 @@ impl Shard {
                             if told.stored {
                                 swarms.note_details(&peer, details);
                             }
-                            swarms.credit(&peer, &details, now.uptime_s);
+                            swarms.credit(&asked, &details, now.uptime_s);
                         }
                         let mut written = told.written;
                         if rules.v4_mapped {
@@ -339,7 +341,8 @@ impl Shard {
                     if denied {
                         ask.deny();
                     } else {
-                        ask.announce(swarms, hash, now.uptime_s, turn, rules.v4_mapped);
+                        let told = (&peer, hash);
+                        ask.announce(swarms, told, now.uptime_s, turn, rules.v4_mapped);
                         let told = &ask.announced;
                         count_announced(counters, &peer, told.stored, told.completed);
                     }
@@ -386,11 +389,7 @@ impl Shard {
     pub(super) fn totals(&self, info_hash: &InfoHash) -> Option<Totals> {
         self.owns(info_hash).then(|| {
             let hashes = &self.access.hashes[self.mesh.me()];
-            if hashes.restricts() && !hashes.permits(info_hash) {
-                Totals::default()
-            } else {
-                self.swarms.totals(info_hash)
-            }
+            similar::totals(&self.swarms, hashes, info_hash)
         })
     }
 

@@ -142,16 +142,22 @@ impl Ask {
     }
 
     /// Applies the announce and writes the peers that answer it, of both families: first those that
-    /// the announcer can certainly reach.
+    /// the announcer can certainly reach. `peer` is what was asked, but for the torrent where another
+    /// one stands for it; what is to be credited goes to the one that was asked for.
     pub(super) fn announce(
         &mut self,
         swarms: &mut Swarms,
-        hash: u64,
+        (peer, hash): (&PeerAnnounce, u64),
         now_s: u32,
         turn: u64,
         v4_mapped: bool,
     ) {
-        let Matter::Announce { peer, details, ids } = self.matter else {
+        let Matter::Announce {
+            peer: asked,
+            details,
+            ids,
+        } = self.matter
+        else {
             return;
         };
         let wanted = peer.wanted.min(HTTP_PEERS_MAX);
@@ -159,12 +165,12 @@ impl Ask {
         self.peers.resize(wanted * PEER_V6_LEN, 0);
         let peers = &mut self.peers[..];
         self.answered = true;
-        self.announced = swarms.announce(hash, &peer, now_s, turn, peers);
+        self.announced = swarms.announce(hash, peer, now_s, turn, peers);
         if self.announced.stored {
-            swarms.note_details(&peer, details);
+            swarms.note_details(peer, details);
         }
         if details.key != 0 {
-            swarms.credit(&peer, &details, now_s);
+            swarms.credit(&asked, &details, now_s);
         }
         let (own, rest) = peers.split_at_mut(self.announced.written);
         let (own_size, _) = sizes(&peer.peer);
@@ -172,8 +178,8 @@ impl Ask {
         let stopped = peer.state == State::Stopped;
         let (mapped, others) = match peer.peer {
             _ if left == 0 || stopped => (0, 0),
-            PeerAddr::V6(_) if v4_mapped => (swarms.mapped_v4(hash, &peer, left, turn, rest), 0),
-            _ => (0, swarms.other_family(hash, &peer, left, turn, rest)),
+            PeerAddr::V6(_) if v4_mapped => (swarms.mapped_v4(hash, peer, left, turn, rest), 0),
+            _ => (0, swarms.other_family(hash, peer, left, turn, rest)),
         };
         self.own_len = own.len() + mapped;
         self.peers.truncate(self.own_len + others);

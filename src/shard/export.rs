@@ -3,6 +3,7 @@
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
+use super::similar::is_served;
 use crate::gate::access::HashAccess;
 use crate::store::Telling;
 use crate::swarm::{ExportCursor, Swarms, Totals};
@@ -70,9 +71,8 @@ impl Export {
         match &mut self.0 {
             Kind::Totals(cursor, stream) => stream.fill(1, |rows| {
                 let room = rows.capacity() - rows.len();
-                let restricts = hashes.restricts();
                 swarms.export(cursor, SLICE.min(room), |info_hash, totals| {
-                    if !restricts || hashes.permits(info_hash) {
+                    if is_served(swarms, hashes, info_hash) {
                         rows.push((*info_hash, totals));
                     }
                 })

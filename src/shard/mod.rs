@@ -9,6 +9,7 @@ mod export;
 mod mesh;
 mod rules;
 mod sheet;
+mod similar;
 mod sweep;
 mod turn;
 mod verbose;

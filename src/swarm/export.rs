@@ -18,11 +18,14 @@ use crate::wire::InfoHash;
 pub struct ExportCursor {
     /// Records that are to be visited, the last of them next; nothing before the first slice.
     left: Option<usize>,
+    /// The same of info-hashes that are answered from the swarm of another.
+    newer_left: Option<usize>,
 }
 
 impl Swarms {
     /// Visits up to `budget` torrents from the cursor on, those without peers included; returns true
-    /// when the end is reached. After that the cursor visits nothing any more.
+    /// when the end is reached. After that the cursor visits nothing any more. Where similar torrents share
+    /// a swarm, each comes with its counts.
     ///
     /// Everything may happen to the swarms between two slices. Every torrent that is known from the
     /// first slice to the last is visited at least once, some perhaps twice, with the counts that it
@@ -41,7 +44,7 @@ impl Swarms {
             visit(&swarm.info_hash, swarm.body.totals(swarm.completed));
         }
         cursor.left = Some(end);
-        end == 0
+        end == 0 && self.export_newer(&mut cursor.newer_left, budget - (from - end), visit)
     }
 }
 

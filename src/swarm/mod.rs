@@ -21,6 +21,7 @@
 //!
 //!   Details    [ info-hash, peer | peer id, uploaded .. ]    beside it all, and only on demand
 //!   Ledger     [ key, info-hash, peer id | counters .. ]     what is credited to the holders of keys
+//!   Similar    [ signature of an info-hash ]                 whose swarms others share
 //! ```
 //!
 //! None of the waits depends on another request, so a turn asks for a line of all its requests
@@ -51,6 +52,7 @@ mod records;
 mod restore;
 mod sample;
 mod session;
+mod similar;
 mod slots;
 mod stages;
 mod sweep;
@@ -77,6 +79,7 @@ pub use ledger::{Credited, Transfers};
 pub use look::LookCursor;
 use records::{Records, Swarm};
 pub use restore::Restored;
+use similar::Similar;
 pub use stages::Likely;
 pub use sweep::Swept;
 pub use visit::{Known, VisitCursor, Visited};
@@ -268,6 +271,8 @@ pub struct Swarms {
     details: Option<Box<Details>>,
     /// There when there are details.
     ledger: Option<Box<Ledger>>,
+    /// Only where similar torrents share a swarm.
+    similar: Option<Box<Similar>>,
 }
 
 impl Swarms {
@@ -287,6 +292,7 @@ impl Swarms {
             memory_budget: settings.memory_budget,
             details: settings.peer_details.then(Box::default),
             ledger: settings.peer_details.then(Box::default),
+            similar: None,
         };
         swarms.heap_bytes = swarms.side_bytes();
         swarms
@@ -351,9 +357,10 @@ impl Swarms {
         self.len() + self.gauges.v4.peers() + self.gauges.v6.peers() + sessions
     }
 
-    /// Bytes allocated: chunks whether full or not, lists with their room, indexes, details, the ledger.
+    /// Bytes allocated: chunks whether full or not, lists with their room, indexes, and what stands beside.
     pub fn memory_bytes(&self) -> usize {
-        self.records.bytes() + self.index.bytes() + self.heap_bytes
+        let similar = self.similar.as_ref().map_or(0, |similar| similar.bytes());
+        self.records.bytes() + self.index.bytes() + self.heap_bytes + similar
     }
 
     /// Bytes of the details and of the ledger; none when they are not kept.
@@ -461,6 +468,9 @@ impl Swarms {
         self.index.insert(hash, position, |at| {
             self::hash(&records.get(at).info_hash, keys)
         });
+        if let Some(similar) = &mut self.similar {
+            similar.add(position, records, keys);
+        }
         position
     }
 

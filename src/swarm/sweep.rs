@@ -97,6 +97,10 @@ impl Swarms {
             self.cursor.sessions = end;
         }
         self.heap_bytes = self.heap_bytes - before + self.side_bytes();
+        if let Some(similar) = &mut self.similar {
+            let timeout_s = self.calendar.timeout_s();
+            similar.sweep(now_s, timeout_s, &self.records, &self.keys);
+        }
         self.gauges.subtract(&gone);
         swept.peers_removed = gone.v4.peers() + gone.v6.peers();
         swept.pass_ended = self.cursor.records == 0 && self.cursor.sessions == 0;
@@ -166,6 +170,9 @@ impl Swarms {
     pub(super) fn remove_record(&mut self, position: u32) {
         let (records, keys) = (&self.records, &self.keys);
         let hash_of = |at: u32| super::hash(&records.get(at).info_hash, keys);
+        if let Some(similar) = &mut self.similar {
+            similar.remove(position, records, keys);
+        }
         let last = records.len() as u32 - 1;
         self.gauges.completed -= u64::from(records.get(position).completed);
         self.index.remove(hash_of(position), position, hash_of);

@@ -109,6 +109,24 @@ pub(super) const SWARM: &[Key] = &[
         |config, _| config.swarm.peer_details,
         |config, _, keep| config.swarm.peer_details = keep,
     ),
+    Key::fraction(
+        "similarity_threshold",
+        "Share of equal hexadecimal digits from which info-hashes are similar, if their first 10\n\
+         and last 5 digits agree: 0.95 = 38 of 40. The API reports similar ones together. At most\n\
+         0.375 = those 15 digits suffice; 1.0 = off.",
+        (0.0, 1.0),
+        |config| config.swarm.similarity_threshold,
+        |config, share| config.swarm.similarity_threshold = share,
+    ),
+    Key::switch(
+        "merge_similar",
+        "Answer announces and scrapes of a torrent from the swarm of an older one that is similar.\n\
+         Off, because an info-hash is all that tells torrents apart: 15 digits are 60 bits, so that\n\
+         somebody can grind a torrent whose peers get mixed into the swarm of another. A higher\n\
+         threshold makes that harder; see docs/similar-hashes.md.",
+        |config, _| config.swarm.merge_similar,
+        |config, _, merge| config.swarm.merge_similar = merge,
+    ),
 ];
 
 pub(super) const STORE: &[Key] = &[

@@ -113,6 +113,17 @@ fn random_control(rng: &mut fastrand::Rng) -> Control {
     }
 }
 
+fn random_swarm(rng: &mut fastrand::Rng) -> Swarm {
+    let similarity_threshold = if rng.bool() { 1.0 } else { rng.f64() };
+    Swarm {
+        memory_budget: rng.u64(0..=1 << 50) >> rng.u32(0..51) << rng.u32(0..10),
+        remove_peerless: rng.bool(),
+        peer_details: rng.bool(),
+        similarity_threshold,
+        merge_similar: similarity_threshold < 1.0 && rng.bool(),
+    }
+}
+
 fn random_config(rng: &mut fastrand::Rng) -> Config {
     let interval = rng.u32(1..=86_400);
     let numwant_max = rng.u32(1..=200);
@@ -182,11 +193,7 @@ fn random_config(rng: &mut fastrand::Rng) -> Config {
             min_request_interval: rng.u32(0..=86_400),
             downloaders: rng.bool(),
         },
-        swarm: Swarm {
-            memory_budget: rng.u64(0..=1 << 50) >> rng.u32(0..51) << rng.u32(0..10),
-            remove_peerless: rng.bool(),
-            peer_details: rng.bool(),
-        },
+        swarm: random_swarm(rng),
         access: random_access(rng),
         control: random_control(rng),
         store: Store {
