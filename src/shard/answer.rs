@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
 
+use super::announce::{Scene, Sender, Told};
 use super::ask::{Ask, Matter};
 use super::errand::UnderWay;
 use super::export::Export;
 use super::mesh::{Full, Handover, Mesh, TravellingScrape};
 use super::rules::Rules;
 use super::similar;
-use super::verbose::log_announce;
 use crate::clock::Now;
 use crate::counters::{Count, Discard, Family, Fault, Kind, Protocol, Tally, ThreadCounters};
 use crate::gate::access::{Access, DENIED_INTERVAL_S, Deny};
@@ -19,7 +19,7 @@ use crate::limits::{TURN_DATAGRAMS_MAX, TURN_HANDOVERS_MAX};
 use crate::net::{Origin, Outbox};
 use crate::swarm::{Likely, PeerAnnounce, PeerDetails, State, Swarms, Totals};
 use crate::wire::InfoHash;
-use crate::wire::udp::{self, ANNOUNCE_REPLY_HEAD_LEN, PEER_V6_LEN, ScrapeRow, TransactionId};
+use crate::wire::udp::{self, ScrapeRow, TransactionId};
 
 /// An announce that passed the gate: all that its owner needs to answer it.
 #[derive(Clone, Copy)]
@@ -33,11 +33,7 @@ pub struct AnnounceJob {
 /// Who waits for the answer to an announce.
 enum Asker {
     /// The sender of a datagram.
-    Datagram {
-        origin: Origin,
-        transaction_id: TransactionId,
-        details: PeerDetails,
-    },
+    Datagram(Sender),
     /// A connection of an HTTP thread.
     Connection(Box<Ask>),
 }
@@ -202,12 +198,12 @@ impl Shard {
     }
 
     pub(super) fn pend_datagram(&mut self, job: AnnounceJob) {
-        let asker = Asker::Datagram {
+        let sender = Sender {
             origin: job.origin,
             transaction_id: job.transaction_id,
             details: job.details,
         };
-        self.pend(job.peer, asker);
+        self.pend(job.peer, Asker::Datagram(sender));
     }
 
     fn pend(&mut self, peer: PeerAnnounce, asker: Asker) {
@@ -263,88 +259,37 @@ impl Shard {
             ..
         } = self;
         let hashes = &access.hashes[mesh.me()];
-        for Pending {
-            asker,
-            mut peer,
-            mut hash,
-            turn,
-            ..
-        } in pending.drain(..)
-        {
-            let asked = peer;
-            let denied = !similar::admit(&mut peer, &mut hash, swarms, hashes, now.uptime_s);
+        let mut scene = Scene {
+            swarms,
+            rules,
+            counters,
+            deny: access.deny,
+            now_s: now.uptime_s,
+        };
+        for announce in pending.drain(..) {
+            let Pending {
+                asker,
+                peer,
+                hash,
+                turn,
+                ..
+            } = announce;
+            let mut told = Told {
+                asked: peer,
+                peer,
+                hash,
+                turn,
+            };
+            let (peer, hash) = (&mut told.peer, &mut told.hash);
+            let served = similar::admit(peer, hash, scene.swarms, hashes, now.uptime_s);
             match asker {
-                Asker::Datagram {
-                    origin,
-                    transaction_id,
-                    details,
-                } if denied => {
-                    let fault = Fault::InfoHashNotAllowed;
-                    let refused = refuse(
-                        counters,
-                        outbox,
-                        &origin,
-                        transaction_id,
-                        access.deny,
-                        fault,
-                    );
-                    if let Err(reason) = refused {
-                        counters.add(Count::Discarded(reason), 1);
-                    }
-                    if rules.request_log.is_on() {
-                        let outcome = refused.map(|()| Err(fault));
-                        log_announce(rules.request_log, &origin, &peer, &details, outcome);
-                    }
-                }
-                Asker::Datagram {
-                    origin,
-                    transaction_id,
-                    details,
-                } => {
-                    let count = Count::Answered(Protocol::Udp, family(&origin), Kind::Announce);
-                    let mut answer = (0, Totals::default());
-                    let replied = reply(counters, outbox, &origin, count, |out| {
-                        let (head, peers) = out.split_at_mut(ANNOUNCE_REPLY_HEAD_LEN);
-                        let told = swarms.announce(hash, &peer, now.uptime_s, turn, peers);
-                        count_announced(counters, &peer, told.stored, told.completed);
-                        if swarms.keeps_details() {
-                            if told.stored {
-                                swarms.note_details(&peer, details);
-                            }
-                            swarms.credit(&asked, &details, now.uptime_s);
-                        }
-                        let mut written = told.written;
-                        if rules.v4_mapped {
-                            let left = peer.wanted.saturating_sub(written / PEER_V6_LEN);
-                            let rest = &mut peers[written..];
-                            written += swarms.mapped_v4(hash, &peer, left, turn, rest);
-                        }
-                        let head_len = udp::write_announce_head(
-                            head,
-                            transaction_id,
-                            rules.interval_s,
-                            told.totals.leechers,
-                            told.totals.seeders,
-                        );
-                        answer = (written, told.totals);
-                        head_len + written
-                    });
-                    if let Err(reason) = replied {
-                        counters.add(Count::Discarded(reason), 1);
-                    }
-                    if rules.request_log.is_on() {
-                        let outcome = replied.map(|()| Ok(answer));
-                        log_announce(rules.request_log, &origin, &peer, &details, outcome);
-                    }
-                }
+                Asker::Datagram(sender) if served => scene.answer(&sender, &told, outbox),
+                Asker::Datagram(sender) => scene.turn_away(&sender, &told, outbox),
                 Asker::Connection(mut ask) => {
-                    if denied {
-                        ask.deny();
+                    if served {
+                        scene.answer_ask(&mut ask, &told);
                     } else {
-                        let told = (&peer, hash);
-                        ask.announce(swarms, told, now.uptime_s, turn, rules.v4_mapped);
-                        let told = &ask.announced;
-                        count_announced(counters, &peer, told.stored, told.completed);
+                        ask.deny();
                     }
                     unrung[ask.desk] = true;
                     mesh.desks()[ask.desk].put(ask);
@@ -429,7 +374,7 @@ pub(super) fn refuse(
 }
 
 /// Puts a reply into the outbox and counts it.
-fn reply(
+pub(super) fn reply(
     counters: &ThreadCounters,
     outbox: &mut Outbox,
     origin: &Origin,
@@ -442,7 +387,12 @@ fn reply(
     Ok(())
 }
 
-fn count_announced(counters: &ThreadCounters, peer: &PeerAnnounce, stored: bool, completed: bool) {
+pub(super) fn count_announced(
+    counters: &ThreadCounters,
+    peer: &PeerAnnounce,
+    stored: bool,
+    completed: bool,
+) {
     let refused = !stored && peer.state != State::Stopped;
     counters.tally(Tally::NotStored, u64::from(refused));
     counters.tally(Tally::Completed, u64::from(completed));

@@ -1,6 +1,7 @@
 //! One core: its sockets, its share of the swarms, and the rules. Read `turn.rs` first.
 
 mod admit;
+mod announce;
 mod answer;
 mod ask;
 mod errand;

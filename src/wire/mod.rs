@@ -2,8 +2,8 @@
 
 pub mod bencode;
 pub mod http;
-pub mod peer_id;
 pub mod metainfo;
+pub mod peer_id;
 pub mod udp;
 
 use std::fmt;
