@@ -11,7 +11,7 @@ use in_process::{Announce, BACKENDS, Server, error_text, scrape_request};
 use shoal::config::Config;
 use shoal::control::similar::find;
 use shoal::counters::Tally;
-use shoal::gate::access::Deny;
+use shoal::gate::access::{Deny, Mode};
 use shoal::wire::InfoHash;
 
 /// The older torrent, one that differs in two digits, and one that somebody ground: it agrees in the first
@@ -284,4 +284,56 @@ fn peers_of_a_newer_torrent_keep_their_ids_and_a_long_scrape_its_order() {
     for pair in rows.chunks(2) {
         assert_eq!((pair[0], pair[1][3], pair[1][11]), (&[0; 12][..], 1, 2));
     }
+}
+
+#[test]
+fn what_is_credited_is_credited_to_the_torrent_that_was_announced() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = merging(two_cores());
+    config.store.path = folder.path().to_str().unwrap().to_owned();
+    config.access.mode = Mode::Private;
+    config.swarm.peer_details = true;
+    let server = Server::start(&config);
+    let registrar = server.tracker.registrar();
+    let (key, _) = registrar.add_key(None, None, "the test").unwrap();
+    let client = server.client();
+    let mut browser = Browser::of(server.http_address());
+    // One client with both, whose counters have nothing to do with each other.
+    for step in 0..4_u64 {
+        for (torrent, uploaded) in [(OLDER, 1_000_000 + step * 30), (NEWER, step * 7)] {
+            let path = format!("/announce/{key}");
+            if step % 2 == 0 {
+                let regular = Announce {
+                    event: Announce::REGULAR,
+                    ..Announce::leecher(torrent, 1001)
+                };
+                let mut datagram = regular.to_bytes(client.connect());
+                datagram[72..80].copy_from_slice(&uploaded.to_be_bytes());
+                datagram.extend([2, path.len() as u8]);
+                datagram.extend(path.as_bytes());
+                assert_eq!(client.ask(&datagram)[..4], [0, 0, 0, 1]);
+            } else {
+                let target = announce(&escaped(&torrent), 1001, 9, "")
+                    .replace("/announce", &path)
+                    .replace("uploaded=0", &format!("uploaded={uploaded}"));
+                let told = browser.get(&target);
+                assert_eq!(complete_and_incomplete(&told.body), (0, 1));
+            }
+        }
+        server.clock.advance(100);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let all = runtime.block_on(server.tracker.errands().transfers());
+    let mut credited: Vec<_> = all
+        .iter()
+        .flat_map(|transfers| transfers.iter().copied().collect::<Vec<_>>())
+        .map(|credited| (credited.info_hash.0, credited.uploaded))
+        .collect();
+    credited.sort_unstable();
+    let mut expected = [(OLDER, 90), (NEWER, 21)];
+    expected.sort_unstable();
+    assert_eq!(credited, expected);
 }
