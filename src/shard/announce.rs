@@ -90,7 +90,7 @@ impl Scene<'_> {
         }
         if rules.request_log.is_on() {
             let outcome = replied.map(|()| Ok(answer));
-            log_announce(rules.request_log, origin, peer, details, outcome);
+            log_announce(rules.request_log, origin, asked, details, outcome);
         }
     }
 
@@ -116,7 +116,7 @@ impl Scene<'_> {
         let log = self.rules.request_log;
         if log.is_on() {
             let outcome = refused.map(|()| Err(fault));
-            log_announce(log, origin, &told.peer, details, outcome);
+            log_announce(log, origin, &told.asked, details, outcome);
         }
     }
 
