@@ -1,4 +1,4 @@
-//! The time, asked for once a turn. This is the only file that asks the operating system.
+//! The time, asked for when a turn begins and when it ends. This is the only file that asks the operating system.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -53,8 +53,19 @@ impl Clock {
 
     /// The time. No system call: the kernel maps its clock into the process.
     pub fn now(&self) -> Now {
+        self.at(Instant::now())
+    }
+
+    /// The time, and what measures from then on: one reading for both.
+    pub fn now_and_stopwatch(&self) -> (Now, Stopwatch) {
+        let instant = Instant::now();
+        (self.at(instant), Stopwatch(instant))
+    }
+
+    fn at(&self, instant: Instant) -> Now {
         let shift_s = self.shift_s.load(Ordering::Relaxed);
-        let passed_s = self.started.elapsed().as_secs() + u64::from(shift_s);
+        let passed = instant.saturating_duration_since(self.started);
+        let passed_s = passed.as_secs() + u64::from(shift_s);
         Now {
             uptime_s: passed_s as u32,
             unix_s: self.started_unix_s + passed_s,

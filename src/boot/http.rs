@@ -46,7 +46,8 @@ pub(super) struct Http {
     /// What each thread counts.
     pub(super) counters: Vec<Arc<ThreadCounters>>,
     files: Vec<SocketFile>,
-    certificates: Vec<Arc<Tls>>,
+    /// Those of all listeners, the control server's among them.
+    pub(super) certificates: Vec<Arc<Tls>>,
     desks: Vec<Counter>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,

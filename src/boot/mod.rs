@@ -56,7 +56,8 @@ pub fn run(config: &Config, reload: &dyn Fn() -> Result<Config, Vec<String>>) ->
 pub struct Tracker {
     listeners: Vec<SocketAddr>,
     engines: Vec<Engine>,
-    inodes: Vec<u64>,
+    /// The core and the inode of each UDP socket.
+    sockets: Vec<(usize, u64)>,
     counters: Vec<Arc<ThreadCounters>>,
     doorbells: Vec<Arc<Doorbell>>,
     stop: Arc<AtomicBool>,
@@ -104,10 +105,10 @@ impl Tracker {
         let mut tracker = Self {
             listeners: bound.iter().map(|listener| listener.address).collect(),
             engines: Vec::with_capacity(cores),
-            inodes: bound
+            sockets: bound
                 .iter()
-                .flat_map(|l| &l.sockets)
-                .filter_map(port_owner::inode_of)
+                .flat_map(|listener| listener.sockets.iter().enumerate())
+                .filter_map(|(core, socket)| Some((core, port_owner::inode_of(socket)?)))
                 .collect(),
             counters: (0..cores).map(|_| Arc::default()).collect(),
             doorbells,
@@ -191,6 +192,9 @@ impl Tracker {
             snapshots: self.keeper.as_ref().map(Keeper::snapshots),
             clock: self.clock.clone(),
             listeners: udp.chain(http).chain([bound.url()]).collect(),
+            sockets: self.sockets.clone(),
+            certificates: self.http.certificates.clone(),
+            backend: self.backend_name(),
             events: events.clone(),
             config: config.clone(),
         }
@@ -400,7 +404,8 @@ impl Tracker {
 
     /// Datagrams that the kernel dropped because a socket's queue was full.
     pub fn kernel_drops(&self) -> u64 {
-        port_owner::kernel_drops(&self.inodes)
+        let inodes: Vec<u64> = self.sockets.iter().map(|(_, inode)| *inode).collect();
+        port_owner::kernel_drops(&inodes)
     }
 
     /// Stops every core, waits for its thread, and then for the last snapshot.

@@ -18,6 +18,7 @@ use super::counters::ControlCounters;
 use crate::clock::Clock;
 use crate::config::{Config, Secrets};
 use crate::counters::{ThreadCounters, Totals};
+use crate::http::tls::Tls;
 use crate::net::steering::Steering;
 use crate::registrar::Registrar;
 use crate::shard::{Collector, Errands};
@@ -51,6 +52,12 @@ pub struct Parts {
     pub clock: Clock,
     /// Where the tracker listens, as URLs such as `udp://0.0.0.0:6969`, with real ports.
     pub listeners: Vec<String>,
+    /// The core and the inode of each UDP socket.
+    pub sockets: Vec<(usize, u64)>,
+    /// The certificates of all listeners.
+    pub certificates: Vec<Arc<Tls>>,
+    /// How datagrams come and go, such as `io_uring`.
+    pub backend: &'static str,
     /// What the main thread is asked to do. Use `try_send`: it may be busy.
     pub events: Sender<Event>,
     /// The configuration of the start. What a reload changes is elsewhere: lists and mode with the
@@ -58,6 +65,8 @@ pub struct Parts {
     pub config: Config,
     /// One walk over all torrents at a time: each holds as many rows as it was asked for.
     pub walks: Arc<Semaphore>,
+    /// One page of metrics at a time: whoever may have it may ask for it as often as he likes.
+    pub(super) metrics: Semaphore,
     pub(super) auth_warning: Seldom,
     auth: ArcSwap<Auth>,
 }
@@ -84,6 +93,12 @@ pub struct Given {
     pub clock: Clock,
     /// As [`Parts::listeners`].
     pub listeners: Vec<String>,
+    /// As [`Parts::sockets`].
+    pub sockets: Vec<(usize, u64)>,
+    /// As [`Parts::certificates`].
+    pub certificates: Vec<Arc<Tls>>,
+    /// As [`Parts::backend`].
+    pub backend: &'static str,
     /// As [`Parts::events`].
     pub events: Sender<Event>,
     /// As [`Parts::config`].
@@ -106,9 +121,13 @@ impl State {
             snapshots: given.snapshots,
             clock: given.clock,
             listeners: given.listeners,
+            sockets: given.sockets,
+            certificates: given.certificates,
+            backend: given.backend,
             events: given.events,
             config: given.config,
             walks: Arc::new(Semaphore::new(1)),
+            metrics: Semaphore::new(1),
             auth_warning: Seldom::default(),
             auth: ArcSwap::from_pointee(auth),
         }))

@@ -1,11 +1,13 @@
 //! What each core and each HTTP thread counts. A thread writes its own counters with plain stores, a
 //! cache line apart from the next one's; whoever reads them reads a moment, not a lock.
 
+mod histogram;
 mod reasons;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::http::tls::TlsFailure;
+pub use histogram::{Sizes, Turns};
 pub use reasons::{BadRequest, Discard, Fault};
 
 /// One thing that is counted.
@@ -58,7 +60,7 @@ pub enum Kind {
     Scrape,
 }
 
-/// What is counted without a label. The last eight are gauges: they go down too.
+/// What is counted without a label. The last fourteen are gauges: they go down too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tally {
     /// Bytes of UDP payload received.
@@ -115,26 +117,64 @@ pub enum Tally {
     LeechersV6,
     /// Completed downloads of the torrents that this core knows, those before the start included.
     Downloads,
-    /// Bytes of all swarms.
+    /// Bytes of all swarms: the sum of the next six.
     SwarmBytes,
+    /// Of that, bytes of the records of torrents.
+    RecordBytes,
+    /// Of that, bytes of the index that finds them.
+    IndexBytes,
+    /// Of that, bytes of lists of peers, with what finds a peer in them.
+    PeerListBytes,
+    /// Of that, bytes of what peers say of themselves.
+    DetailBytes,
+    /// Of that, bytes of what is to be credited to keys.
+    LedgerBytes,
+    /// Of that, bytes of what tells similar info-hashes.
+    SimilarBytes,
     /// Connections that are open.
     ConnectionsOpen,
 }
 
 impl Protocol {
     const ALL: [Self; 3] = [Self::Udp, Self::Http, Self::Https];
+
+    /// The word for it in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
 }
 
 impl Family {
     const ALL: [Self; 2] = [Self::Ip4, Self::Ip6];
+
+    /// The word for it in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ip4 => "ip4",
+            Self::Ip6 => "ip6",
+        }
+    }
 }
 
 impl Kind {
     const ALL: [Self; 3] = [Self::Connect, Self::Announce, Self::Scrape];
+
+    /// The word for it in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Announce => "announce",
+            Self::Scrape => "scrape",
+        }
+    }
 }
 
 impl Tally {
-    const ALL: [(Self, &'static str); 29] = [
+    const ALL: [(Self, &'static str); 35] = [
         (Self::BytesReceived, "bytes_received"),
         (Self::BytesSent, "bytes_sent"),
         (Self::HandedOver, "handed_over"),
@@ -163,6 +203,12 @@ impl Tally {
         (Self::LeechersV6, "leechers_ip6"),
         (Self::Downloads, "downloads"),
         (Self::SwarmBytes, "swarm_bytes"),
+        (Self::RecordBytes, "record_bytes"),
+        (Self::IndexBytes, "index_bytes"),
+        (Self::PeerListBytes, "peer_list_bytes"),
+        (Self::DetailBytes, "detail_bytes"),
+        (Self::LedgerBytes, "ledger_bytes"),
+        (Self::SimilarBytes, "similar_bytes"),
         (Self::ConnectionsOpen, "connections_open"),
     ];
 }
@@ -235,11 +281,17 @@ impl Count {
 /// The counters of one thread.
 #[derive(Debug)]
 #[repr(align(128))]
-pub struct ThreadCounters([AtomicU64; CELLS]);
+pub struct ThreadCounters {
+    cells: [AtomicU64; CELLS],
+    turns: Turns,
+}
 
 impl Default for ThreadCounters {
     fn default() -> Self {
-        Self([const { AtomicU64::new(0) }; CELLS])
+        Self {
+            cells: [const { AtomicU64::new(0) }; CELLS],
+            turns: Turns::default(),
+        }
     }
 }
 
@@ -247,7 +299,7 @@ impl ThreadCounters {
     /// Adds `n`. Only the owning thread calls this, so a load and a store are enough.
     #[inline]
     pub fn add(&self, count: Count, n: u64) {
-        let cell = &self.0[count.cell()];
+        let cell = &self.cells[count.cell()];
         cell.store(
             cell.load(Ordering::Relaxed).wrapping_add(n),
             Ordering::Relaxed,
@@ -262,12 +314,19 @@ impl ThreadCounters {
 
     /// Replaces the value of a gauge.
     pub fn set(&self, gauge: Tally, value: u64) {
-        self.0[Count::Plain(gauge).cell()].store(value, Ordering::Relaxed);
+        self.cells[Count::Plain(gauge).cell()].store(value, Ordering::Relaxed);
     }
 
     /// What these counters say now.
     pub fn read(&self) -> Totals {
-        Totals(self.0.each_ref().map(|cell| cell.load(Ordering::Relaxed)))
+        let cells = self.cells.each_ref();
+        Totals(cells.map(|cell| cell.load(Ordering::Relaxed)))
+    }
+
+    /// How its turns went; a core has them, an HTTP thread has none.
+    #[inline]
+    pub fn turns(&self) -> &Turns {
+        &self.turns
     }
 }
 

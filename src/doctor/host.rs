@@ -45,6 +45,14 @@ impl Host {
         host
     }
 
+    /// The same, seen by the tracker itself: its own limits count.
+    pub fn of_ourselves(root: &Path) -> Self {
+        Self {
+            root: root.to_path_buf(),
+            process: Process::Ours,
+        }
+    }
+
     /// Whose limits count.
     pub fn process(&self) -> Process {
         self.process
@@ -77,6 +85,11 @@ impl Host {
         names
     }
 
+    /// How many names a folder has; nothing if it cannot be read.
+    pub fn count(&self, folder: &str) -> Option<usize> {
+        Some(fs::read_dir(self.root.join(folder)).ok()?.count())
+    }
+
     /// Whether there is such a file or folder.
     pub fn has(&self, path: &str) -> bool {
         self.root.join(path).exists()
@@ -93,9 +106,18 @@ impl Host {
     /// The hard limit of the process, such as that of "Max open files"; [`u64::MAX`] is no limit. A tracker
     /// raises its limits as far as they go, so only the hard ones matter.
     pub fn limit(&self, name: &str) -> Option<u64> {
+        self.limit_in(name, 1)
+    }
+
+    /// The soft limit: what the process may have now.
+    pub fn soft_limit(&self, name: &str) -> Option<u64> {
+        self.limit_in(name, 0)
+    }
+
+    fn limit_in(&self, name: &str, column: usize) -> Option<u64> {
         let text = self.read(&self.of_process("limits"))?;
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-        match line.split_whitespace().nth(1)? {
+        match line.split_whitespace().nth(column)? {
             "unlimited" => Some(u64::MAX),
             number => number.parse().ok(),
         }
@@ -165,7 +187,7 @@ pub fn cpu_list(text: &str) -> Option<Vec<usize>> {
 }
 
 #[cfg(test)]
-pub(super) mod made_up {
+pub(crate) mod made_up {
     use std::fs;
     use std::path::Path;
 
@@ -174,12 +196,12 @@ pub(super) mod made_up {
     use super::Host;
 
     /// A host of files that a test has thought of.
-    pub(in crate::doctor) struct MadeUp {
+    pub(crate) struct MadeUp {
         folder: TempDir,
     }
 
     impl MadeUp {
-        pub(in crate::doctor) fn with(files: &[(&str, &str)]) -> Self {
+        pub(crate) fn with(files: &[(&str, &str)]) -> Self {
             let made_up = Self {
                 folder: TempDir::new().unwrap(),
             };
@@ -189,17 +211,17 @@ pub(super) mod made_up {
             made_up
         }
 
-        pub(in crate::doctor) fn write(&self, path: &str, text: &str) {
+        pub(crate) fn write(&self, path: &str, text: &str) {
             let path = self.root().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
 
-        pub(in crate::doctor) fn root(&self) -> &Path {
+        pub(crate) fn root(&self) -> &Path {
             self.folder.path()
         }
 
-        pub(in crate::doctor) fn host(&self) -> Host {
+        pub(crate) fn host(&self) -> Host {
             Host::at(self.root())
         }
     }
@@ -229,6 +251,7 @@ mod tests {
         let made_up = MadeUp::with(&[("proc/self/limits", LIMITS)]);
         let host = made_up.host();
         assert_eq!(host.limit("Max open files"), Some(524_288));
+        assert_eq!(host.soft_limit("Max open files"), Some(1024));
         assert_eq!(host.limit("Max locked memory"), Some(u64::MAX));
         assert_eq!(host.limit("Max nice priority"), None);
     }

@@ -113,6 +113,11 @@ impl Tls {
         *self.tried() != Marks::of(&self.files)
     }
 
+    /// The files that it is read from.
+    pub fn files(&self) -> &TlsFiles {
+        &self.files
+    }
+
     /// When the certificate in use runs out, in seconds since 1970.
     pub fn expires_unix_s(&self) -> u64 {
         self.presented.0.load().expires_unix_s

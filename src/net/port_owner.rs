@@ -68,6 +68,30 @@ pub fn kernel_drops(inodes: &[u64]) -> u64 {
         .sum()
 }
 
+/// What the kernel says of a socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SocketState {
+    /// The inode by which it is named.
+    pub inode: u64,
+    /// Bytes of memory that datagrams take which nobody has read yet.
+    pub queued_bytes: u64,
+    /// Datagrams that were dropped because the queue was full.
+    pub drops: u64,
+}
+
+/// The sockets in a table such as `/proc/net/udp`.
+pub fn sockets_in(table: &str) -> impl Iterator<Item = SocketState> + '_ {
+    table.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let (_, queued) = words.nth(4)?.split_once(':')?;
+        Some(SocketState {
+            queued_bytes: u64::from_str_radix(queued, 16).ok()?,
+            inode: words.nth(4)?.parse().ok()?,
+            drops: words.nth(2)?.parse().ok()?,
+        })
+    })
+}
+
 fn socket_inode(target: &str) -> Option<u64> {
     target
         .strip_prefix("socket:[")?
@@ -181,6 +205,19 @@ mod tests {
                 "{address}"
             );
         }
+    }
+
+    #[test]
+    fn a_table_tells_what_waits_and_what_was_dropped() {
+        let table = "  sl  local_address rem_address st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode ref pointer drops\n\
+            \x20 83: 00000000:1B39 00000000:0000 07 00000000:00000A00 00:00000000 00000000 0 0 24541 2 0000000000000000 17\n\
+            \x20 84: broken\n";
+        let state = SocketState {
+            inode: 24541,
+            queued_bytes: 0xa00,
+            drops: 17,
+        };
+        assert_eq!(sockets_in(table).collect::<Vec<_>>(), [state]);
     }
 
     #[test]

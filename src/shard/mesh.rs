@@ -100,6 +100,11 @@ impl Collector {
         self.mailboxes[core].doorbell.ring();
     }
 
+    /// Requests that wait in front of a core, of [`HANDOVER_QUEUE_LEN`] that may.
+    pub fn waiting(&self, core: usize) -> usize {
+        self.mailboxes[core].queue.len()
+    }
+
     /// How many cores there are to ask.
     pub fn cores(&self) -> usize {
         self.mailboxes.len()

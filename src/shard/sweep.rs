@@ -52,7 +52,7 @@ impl Shard {
     }
 
     pub(super) fn publish_gauges(&self) {
-        let gauges = self.swarms.gauges();
+        let (gauges, memory) = (self.swarms.gauges(), self.swarms.memory());
         self.counters.set(Tally::Downloads, gauges.completed);
         for (gauge, value) in [
             (Tally::Torrents, self.swarms.len()),
@@ -61,6 +61,12 @@ impl Shard {
             (Tally::SeedersV6, gauges.v6.seeders),
             (Tally::LeechersV6, gauges.v6.leechers),
             (Tally::SwarmBytes, self.swarms.memory_bytes()),
+            (Tally::RecordBytes, memory.records),
+            (Tally::IndexBytes, memory.index),
+            (Tally::PeerListBytes, memory.peers),
+            (Tally::DetailBytes, memory.details),
+            (Tally::LedgerBytes, memory.ledger),
+            (Tally::SimilarBytes, memory.similar),
         ] {
             self.counters.set(gauge, value as u64);
         }

@@ -69,12 +69,14 @@ impl Core {
             net.wait(PATIENCE)?;
             shard.awake();
         }
-        let now = clock.now();
+        let (now, stopwatch) = clock.now_and_stopwatch();
         shard.begin_turn();
 
         net.receive()?;
         let (inbox, outbox) = net.boxes();
+        let mut datagrams = 0;
         for datagram in inbox.iter() {
+            datagrams += 1;
             shard.admit(&datagram, now, outbox);
         }
         shard.take_handovers(outbox);
@@ -89,6 +91,8 @@ impl Core {
             .counters()
             .tally(Tally::SendFailed, net.take_send_failures());
         shard.counters().tally(Tally::Turns, 1);
+        let turns = shard.counters().turns();
+        turns.record(stopwatch.elapsed(), datagrams);
         Ok(())
     }
 }

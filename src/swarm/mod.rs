@@ -254,6 +254,23 @@ impl Gauges {
     }
 }
 
+/// Bytes that swarms have allocated, by what for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Memory {
+    /// Records of torrents, in chunks whether full or not.
+    pub records: usize,
+    /// The index that finds them.
+    pub index: usize,
+    /// Lists of peers that do not fit a record, with their room and what finds a peer in them.
+    pub peers: usize,
+    /// What peers say of themselves.
+    pub details: usize,
+    /// What is to be credited to keys.
+    pub ledger: usize,
+    /// What tells similar info-hashes.
+    pub similar: usize,
+}
+
 /// All swarms of a core.
 pub struct Swarms {
     records: Records,
@@ -359,8 +376,23 @@ impl Swarms {
 
     /// Bytes allocated: chunks whether full or not, lists with their room, indexes, and what stands beside.
     pub fn memory_bytes(&self) -> usize {
-        let similar = self.similar.as_ref().map_or(0, |similar| similar.bytes());
-        self.records.bytes() + self.index.bytes() + self.heap_bytes + similar
+        self.records.bytes() + self.index.bytes() + self.heap_bytes + self.similar_bytes()
+    }
+
+    /// The same, by what they are allocated for.
+    pub fn memory(&self) -> Memory {
+        Memory {
+            records: self.records.bytes(),
+            index: self.index.bytes(),
+            peers: self.heap_bytes - self.side_bytes(),
+            details: self.details.as_ref().map_or(0, |table| table.bytes()),
+            ledger: self.ledger.as_ref().map_or(0, |ledger| ledger.bytes()),
+            similar: self.similar_bytes(),
+        }
+    }
+
+    fn similar_bytes(&self) -> usize {
+        self.similar.as_ref().map_or(0, |similar| similar.bytes())
     }
 
     /// Bytes of the details and of the ledger; none when they are not kept.

@@ -23,6 +23,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::auth;
 use super::limits::BODY_LEN_MAX;
+use super::metrics;
 use super::problem::Problem;
 use super::server::{bare, frame};
 use super::state::State;
@@ -31,7 +32,8 @@ use super::state::State;
 pub(super) fn router(state: State) -> Router {
     let open = Router::new()
         .merge(health::routes())
-        .merge(journal::open_routes());
+        .merge(journal::open_routes())
+        .merge(metrics::routes(state.clone()));
     // With a token even what does not exist: nobody else learns what does.
     let guarded = Router::new()
         .merge(torrust::routes())
