@@ -4,8 +4,8 @@
 use std::fmt::Display;
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Query, Request};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -15,6 +15,9 @@ use serde::de::DeserializeOwned;
 use super::state::State;
 use crate::registrar::RegistrarError;
 
+/// Bytes of a sentence that are told: it may repeat what a client has sent.
+const DETAIL_LEN_MAX: usize = 2000;
+
 /// What went wrong, as `application/problem+json`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {
@@ -23,12 +26,20 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem with this status, and a sentence about it.
+    /// A problem with this status, and a sentence about it, of which the first 2000 bytes are told.
     pub fn new(status: StatusCode, detail: impl Display) -> Self {
-        Self {
-            status,
-            detail: detail.to_string(),
+        let mut detail = detail.to_string();
+        if detail.contains(char::is_control) {
+            // Whoever reads it may read it in a terminal.
+            detail = detail.replace(char::is_control, " ");
         }
+        if detail.len() > DETAIL_LEN_MAX {
+            let mut ends = (0..=DETAIL_LEN_MAX).rev();
+            let end = ends.find(|&at| detail.is_char_boundary(at));
+            detail.truncate(end.unwrap_or(0));
+            detail.push_str("..");
+        }
+        Self { status, detail }
     }
 
     /// Its status.
@@ -108,6 +119,12 @@ impl From<JsonRejection> for Problem {
     }
 }
 
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Self {
+        Self::new(rejection.status(), rejection.body_text())
+    }
+}
+
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
         Self::new(rejection.status(), rejection.body_text())
@@ -145,5 +162,37 @@ impl<T: DeserializeOwned> FromRequestParts<State> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
         let Query(params) = Query::from_request_parts(parts, state).await?;
         Ok(Self(params))
+    }
+}
+
+/// The part of the path that names something.
+pub struct Segment(pub String);
+
+impl FromRequestParts<State> for Segment {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
+        let Path(text) = Path::from_request_parts(parts, state).await?;
+        Ok(Self(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_is_one_line_without_control_characters() {
+        let told = Problem::bad_request("a\r\nb\u{1b}[31mc\0\u{9b}").detail;
+        assert_eq!(told, "a  b [31mc  ");
+    }
+
+    #[test]
+    fn a_long_sentence_is_cut_between_characters() {
+        let short = "\u{e9}".repeat(DETAIL_LEN_MAX / 2);
+        assert_eq!(Problem::bad_request(&short).detail(), short);
+        let long = format!("x{}", "\u{e9}".repeat(DETAIL_LEN_MAX));
+        let told = Problem::bad_request(&long).detail;
+        assert_eq!(told, format!("{}..", &long[..DETAIL_LEN_MAX - 1]));
     }
 }

@@ -1,14 +1,13 @@
 //! The lists of torrents and of networks: all rows, and many changes at a time. What Torrust has of the
 //! allowlist is in `torrust/whitelist.rs`.
 
-use axum::extract::Path;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::named::{self, Page};
 use crate::control::auth::Caller;
-use crate::control::problem::{Body, Params, Problem};
+use crate::control::problem::{Body, Params, Problem, Segment};
 use crate::control::state::{Parts, State};
 use crate::registrar::RegistrarError;
 use crate::store::{List, Note};
@@ -133,7 +132,7 @@ async fn page_of(
     Ok(Json(Items { total, items }))
 }
 
-async fn show(list: List, state: State, Path(text): Path<String>) -> Result<Json<Row>, Problem> {
+async fn show(list: List, state: State, Segment(text): Segment) -> Result<Json<Row>, Problem> {
     let info_hash = named::info_hash(&text)?;
     let found = state
         .on_disk(move |state| {
@@ -174,7 +173,7 @@ async fn add(
 async fn block(
     state: State,
     caller: Caller,
-    Path(text): Path<String>,
+    Segment(text): Segment,
     body: Option<Body<Reason>>,
 ) -> Result<Json<Added>, Problem> {
     let info_hash = named::info_hash(&text)?;
@@ -211,7 +210,7 @@ async fn remove(
 async fn unblock(
     state: State,
     caller: Caller,
-    Path(text): Path<String>,
+    Segment(text): Segment,
     body: Option<Body<Reason>>,
 ) -> Result<Json<Removed>, Problem> {
     let info_hash = named::info_hash(&text)?;

@@ -3,7 +3,6 @@
 
 use std::net::IpAddr;
 
-use axum::extract::Path;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::lists::Items;
 use super::named::{self, Page};
 use crate::control::auth::Caller;
-use crate::control::problem::{Body, Params, Problem};
+use crate::control::problem::{Body, Params, Problem, Segment};
 use crate::control::state::{Parts, State};
 use crate::gate::address_policy::is_unicast;
 use crate::registrar::RegistrarError;
@@ -171,7 +170,7 @@ struct Forgotten {
 async fn forget(
     state: State,
     caller: Caller,
-    Path(text): Path<String>,
+    Segment(text): Segment,
 ) -> Result<Json<Forgotten>, Problem> {
     let info_hash = named::info_hash(&text)?;
     let known = state.errands.forget(&[info_hash]).await;
@@ -186,7 +185,7 @@ async fn forget(
     Ok(Json(Forgotten { forgotten }))
 }
 
-async fn metadata(state: State, Path(text): Path<String>) -> Result<Json<Told>, Problem> {
+async fn metadata(state: State, Segment(text): Segment) -> Result<Json<Told>, Problem> {
     let info_hash = named::info_hash(&text)?;
     let found = state
         .on_disk(move |state| {
@@ -201,7 +200,7 @@ async fn metadata(state: State, Path(text): Path<String>) -> Result<Json<Told>, 
 async fn put_metadata(
     state: State,
     caller: Caller,
-    Path(text): Path<String>,
+    Segment(text): Segment,
     Body(about): Body<About>,
 ) -> Result<Json<Told>, Problem> {
     let info_hash = named::info_hash(&text)?;
@@ -224,7 +223,7 @@ struct Removed {
 async fn remove_metadata(
     state: State,
     caller: Caller,
-    Path(text): Path<String>,
+    Segment(text): Segment,
 ) -> Result<Json<Removed>, Problem> {
     let info_hash = named::info_hash(&text)?;
     let work = move |state: &Parts| {
