@@ -1,5 +1,7 @@
 //! Changes that come over the API: on disk, in force, in the journal, in this order.
 
+use std::collections::HashSet;
+
 use ipnet::IpNet;
 use log::warn;
 
@@ -62,11 +64,11 @@ impl Registrar {
         reason: &str,
     ) -> Result<usize, RegistrarError> {
         let mut desk = self.desk();
-        let added = self
-            .kept()?
-            .add(list, info_hashes, &self.note(by, reason))?;
-        self.enforce_hashes(&mut desk, list, info_hashes, true);
-        self.journal_hashes(action, info_hashes, by, reason);
+        let info_hashes = each_once(info_hashes.iter().copied());
+        let note = self.note(by, reason);
+        let added = self.kept()?.add(list, &info_hashes, &note)?;
+        self.enforce_hashes(&mut desk, list, &info_hashes, true);
+        self.journal_hashes(action, &info_hashes, by, reason);
         Ok(added)
     }
 
@@ -79,10 +81,22 @@ impl Registrar {
         reason: &str,
     ) -> Result<usize, RegistrarError> {
         let mut desk = self.desk();
+        let access = self.access.load_full();
+        let stored = info_hashes.iter().copied().filter(|info_hash| {
+            let hashes = &access.hashes[self.steering.core_of(info_hash)];
+            let list = match list {
+                List::Allowed => &hashes.allowed,
+                List::Blocked => &hashes.blocked,
+            };
+            list.stored.contains(info_hash)
+        });
+        let stored = each_once(stored);
+        drop(access);
+        // All that are asked for: the store knows best what it has.
         let removed = self.kept()?.remove(list, info_hashes)?;
-        if removed > 0 {
-            self.enforce_hashes(&mut desk, list, info_hashes, false);
-            self.journal_hashes(action, info_hashes, by, reason);
+        if !stored.is_empty() {
+            self.enforce_hashes(&mut desk, list, &stored, false);
+            self.journal_hashes(action, &stored, by, reason);
         }
         Ok(removed)
     }
@@ -112,9 +126,10 @@ impl Registrar {
     ) -> Result<usize, RegistrarError> {
         let mut desk = self.desk();
         let records = self.kept()?;
-        let added = records.add_networks(networks, &self.note(by, reason))?;
+        let networks = each_once(networks.iter().map(IpNet::trunc));
+        let added = records.add_networks(&networks, &self.note(by, reason))?;
         self.enforce_networks(&mut desk, records)?;
-        self.journal_networks(Action::BlockNetwork, networks, by, reason);
+        self.journal_networks(Action::BlockNetwork, &networks, by, reason);
         Ok(added)
     }
 
@@ -127,10 +142,13 @@ impl Registrar {
     ) -> Result<usize, RegistrarError> {
         let mut desk = self.desk();
         let records = self.kept()?;
-        let removed = records.remove_networks(networks)?;
+        let blocked: HashSet<IpNet> = records.networks()?.into_iter().map(|row| row.0).collect();
+        let networks = networks.iter().map(IpNet::trunc);
+        let networks = each_once(networks.filter(|network| blocked.contains(network)));
+        let removed = records.remove_networks(&networks)?;
         if removed > 0 {
             self.enforce_networks(&mut desk, records)?;
-            self.journal_networks(Action::UnblockNetwork, networks, by, reason);
+            self.journal_networks(Action::UnblockNetwork, &networks, by, reason);
         }
         Ok(removed)
     }
@@ -314,6 +332,14 @@ fn list_of(hashes: &mut HashAccess, list: List) -> &mut HashLists {
         List::Allowed => &mut hashes.allowed,
         List::Blocked => &mut hashes.blocked,
     }
+}
+
+/// In order, and no thing twice.
+fn each_once<T: Ord>(all: impl Iterator<Item = T>) -> Vec<T> {
+    let mut all: Vec<T> = all.collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// A key as the journal names it: enough to know it again, too little to use it.
