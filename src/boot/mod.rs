@@ -331,7 +331,7 @@ impl Tracker {
     pub fn reload(&self, config: &Config) -> Vec<String> {
         let sentences = self.registrar.reload(config);
         if let Some(control) = &self.control {
-            control.state().set_tokens(&config.control.tokens);
+            control.state().reload(config);
         }
         // Everybody takes the new lists now, and lets go of the old.
         self.http.wake();

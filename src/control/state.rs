@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use arc_swap::ArcSwap;
 use axum::extract::FromRequestParts;
@@ -16,7 +16,7 @@ use super::Event;
 use super::auth::Auth;
 use super::counters::ControlCounters;
 use crate::clock::Clock;
-use crate::config::{Config, Secrets};
+use crate::config::Config;
 use crate::counters::{ThreadCounters, Totals};
 use crate::http::tls::Tls;
 use crate::net::steering::Steering;
@@ -61,7 +61,8 @@ pub struct Parts {
     /// What the main thread is asked to do. Use `try_send`: it may be busy.
     pub events: Sender<Event>,
     /// The configuration of the start. What a reload changes is elsewhere: lists and mode with the
-    /// registrar, tokens in [`Parts::auth`].
+    /// registrar, tokens in [`Parts::auth`], and whether the blocklist is public in
+    /// [`Parts::publishes_blocklist`].
     pub config: Config,
     /// One walk over all torrents at a time: each holds as many rows as it was asked for.
     pub walks: Arc<Semaphore>,
@@ -69,6 +70,7 @@ pub struct Parts {
     pub(super) metrics: Semaphore,
     pub(super) auth_warning: Seldom,
     auth: ArcSwap<Auth>,
+    publishes_blocklist: AtomicBool,
 }
 
 /// What a [`State`] is made of; the rest begins empty.
@@ -109,6 +111,7 @@ impl State {
     /// A state of a tracker that serves.
     pub fn new(given: Given) -> Self {
         let auth = Auth::new(&given.config.control.tokens);
+        let publishes_blocklist = given.config.access.publish_blocklist;
         Self(Arc::new(Parts {
             registrar: given.registrar,
             collector: given.collector,
@@ -130,6 +133,7 @@ impl State {
             metrics: Semaphore::new(1),
             auth_warning: Seldom::default(),
             auth: ArcSwap::from_pointee(auth),
+            publishes_blocklist: publishes_blocklist.into(),
         }))
     }
 
@@ -187,9 +191,18 @@ impl Parts {
         self.auth.load_full()
     }
 
-    /// From now on other tokens are good.
-    pub fn set_tokens(&self, tokens: &Secrets) {
-        self.auth.store(Arc::new(Auth::new(tokens)));
+    /// Whether everybody may see which torrents the API has blocked.
+    pub fn publishes_blocklist(&self) -> bool {
+        self.publishes_blocklist.load(Ordering::Relaxed)
+    }
+
+    /// Takes over what a reload may change of all this.
+    pub fn reload(&self, config: &Config) {
+        let auth = Auth::new(&config.control.tokens);
+        self.auth.store(Arc::new(auth));
+        let publishes_blocklist = config.access.publish_blocklist;
+        self.publishes_blocklist
+            .store(publishes_blocklist, Ordering::Relaxed);
     }
 }
 

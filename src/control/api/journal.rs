@@ -94,7 +94,7 @@ async fn published(
     state: State,
     Params(page): Params<Page>,
 ) -> Result<Json<Items<Blocked>>, Problem> {
-    if !state.config.access.publish_blocklist {
+    if !state.publishes_blocklist() {
         return Err(Problem::not_found(
             "this tracker does not publish its blocklist",
         ));
