@@ -1,5 +1,5 @@
 //! A thread for what is to be done now and then and takes asking the cores: to credit the holders of keys,
-//! and to sweep when somebody says so.
+//! to sweep when somebody says so, and to free lists that nobody holds any more.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -9,12 +9,13 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::warn;
 use tokio::runtime::{Builder, Runtime};
 
+use super::http::Bells;
 use crate::net::low_priority;
 use crate::registrar::{Credits, Registrar};
 use crate::shard::Errands;
 use crate::swarm::{Swarms, Transfers};
 
-/// How often credits are collected; a crash costs as much.
+/// How often lists are freed and credits collected, of which a crash costs as much.
 const CREDIT_EVERY: Duration = Duration::from_secs(10);
 
 /// Credits that could not be written are tried again, and warned of not more often than every so many
@@ -35,6 +36,7 @@ impl Chores {
     pub(super) fn start(
         errands: Errands,
         registrar: Arc<Registrar>,
+        bells: Bells,
         credits: bool,
     ) -> Result<Self, String> {
         let failed = |error| format!("cannot start the thread of chores: {error}");
@@ -47,6 +49,7 @@ impl Chores {
             runtime,
             errands,
             registrar,
+            bells,
             credits: Credits::default(),
             failures: 0,
         };
@@ -83,6 +86,7 @@ struct Work {
     runtime: Runtime,
     errands: Errands,
     registrar: Arc<Registrar>,
+    bells: Bells,
     /// What is not on disk yet.
     credits: Credits,
     failures: u32,
@@ -91,7 +95,12 @@ struct Work {
 impl Work {
     fn run(mut self, asked: &Receiver<Sweep>, credits: bool) -> Credits {
         loop {
-            match asked.recv_timeout(CREDIT_EVERY) {
+            let asked = asked.recv_timeout(CREDIT_EVERY);
+            // Cores let go of them within a second, HTTP threads that nobody asks not by themselves.
+            if self.registrar.free_retired() {
+                self.bells.ring();
+            }
+            match asked {
                 // Busy cores sweep by themselves all the same.
                 Ok(Sweep) => drop(self.runtime.block_on(self.errands.sweep_all())),
                 Err(RecvTimeoutError::Timeout) if credits => self.credit(),

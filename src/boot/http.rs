@@ -38,6 +38,17 @@ pub(super) struct Bound {
     door: Arc<Door>,
 }
 
+/// Wakes the HTTP threads; each then takes the lists that are in force, and lets go of others.
+pub(super) struct Bells(Vec<Counter>);
+
+impl Bells {
+    pub(super) fn ring(&self) {
+        for counter in &self.0 {
+            counter.desk().ring();
+        }
+    }
+}
+
 /// The HTTP threads of a tracker, and what they share.
 #[derive(Default)]
 pub(super) struct Http {
@@ -320,9 +331,12 @@ impl Http {
 
     /// Lets every thread look around.
     pub(super) fn wake(&self) {
-        for counter in &self.desks {
-            counter.desk().ring();
-        }
+        self.bells().ring();
+    }
+
+    /// What wakes every thread.
+    pub(super) fn bells(&self) -> Bells {
+        Bells(self.desks.clone())
     }
 
     /// Waits for the threads. False when one panicked.

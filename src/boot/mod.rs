@@ -158,6 +158,7 @@ impl Tracker {
         tracker.chores = Some(chores::Chores::start(
             tracker.errands.clone(),
             Arc::clone(&tracker.registrar),
+            tracker.http.bells(),
             config.swarm.peer_details && tracker.registrar.records().is_some(),
         )?);
         if let Some(bound) = control_bound {
