@@ -27,7 +27,8 @@ pub const BACKENDS: [Backend; 2] = [Backend::IoUring, Backend::Mmsg];
 pub struct Server {
     pub tracker: Tracker,
     pub clock: Clock,
-    _events: Receiver<Event>,
+    /// What the main thread of a process would learn.
+    pub events: Receiver<Event>,
 }
 
 /// The defaults, on one core and any UDP port of 127.0.0.1.
@@ -69,7 +70,7 @@ impl Server {
         Ok(Self {
             tracker,
             clock,
-            _events: receiver,
+            events: receiver,
         })
     }
 
