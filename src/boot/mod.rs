@@ -20,6 +20,7 @@ use log::info;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::control::history::{Historian, History, Sources};
 use crate::control::server::Server;
 use crate::control::state::{Given, State};
 use crate::control::{Event, exit_on_panic};
@@ -65,6 +66,7 @@ pub struct Tracker {
     http: http::Http,
     keeper: Option<Keeper>,
     chores: Option<chores::Chores>,
+    historian: Option<Historian>,
     control: Option<Server>,
     control_address: Option<SocketAddr>,
     clock: Clock,
@@ -117,6 +119,7 @@ impl Tracker {
             http,
             keeper: None,
             chores: None,
+            historian: None,
             control: None,
             control_address: control_bound.as_ref().map(|bound| bound.address),
             clock: clock.clone(),
@@ -161,8 +164,17 @@ impl Tracker {
             tracker.http.bells(),
             config.swarm.peer_details && tracker.registrar.records().is_some(),
         )?);
+        let history = Arc::new(History::new(Sources {
+            cores: tracker.counters.clone(),
+            http_threads: tracker.http.counters.clone(),
+            records: tracker.registrar.records().cloned(),
+            clock: clock.clone(),
+        }));
+        let started = Historian::start(Arc::clone(&history));
+        let failed = |error| format!("cannot start the thread of the history: {error}");
+        tracker.historian = Some(started.map_err(failed)?);
         if let Some(bound) = control_bound {
-            let given = tracker.shown(config, &bound, collector, steering, events);
+            let given = tracker.shown(config, &bound, collector, steering, history, events);
             tracker.control = Some(bound.start(given)?);
         }
         Ok(tracker)
@@ -175,6 +187,7 @@ impl Tracker {
         bound: &control::Bound,
         collector: Collector,
         steering: Steering,
+        history: Arc<History>,
         events: &Sender<Event>,
     ) -> Given {
         let udp = self
@@ -189,6 +202,7 @@ impl Tracker {
             steering,
             cores: self.counters.clone(),
             http_threads: self.http.counters.clone(),
+            history,
             store: self.keeper.as_ref().map(Keeper::counters),
             snapshots: self.keeper.as_ref().map(Keeper::snapshots),
             clock: self.clock.clone(),
@@ -445,6 +459,9 @@ impl Tracker {
         let mut swarms: Vec<_> = ended.into_iter().filter_map(Result::ok).flatten().collect();
         if let Some(chores) = self.chores.take() {
             chores.finish(&self.registrar, &mut swarms);
+        }
+        if let Some(historian) = self.historian.take() {
+            historian.finish();
         }
         if let Some(keeper) = self.keeper.take() {
             // What went wrong has been logged; it is no reason to call the end a failure.

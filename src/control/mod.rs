@@ -9,12 +9,14 @@
 //!       problem.rs   how they tell errors
 //!   state.rs       what routes see of the tracker
 //!     walk.rs      all torrents, in the order of their info-hashes
+//!   history/       what was counted, by hours and days
 //!   metrics/       everything that is counted, for Prometheus
 //!   counters.rs    what the server counts
 //!   notify.rs      what systemd is told
 //! ```
 
 pub mod auth;
+pub mod history;
 pub mod metrics;
 pub mod problem;
 pub mod server;

@@ -15,6 +15,7 @@ use tokio::task::spawn_blocking;
 use super::Event;
 use super::auth::Auth;
 use super::counters::ControlCounters;
+use super::history::History;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::counters::{ThreadCounters, Totals};
@@ -42,6 +43,8 @@ pub struct Parts {
     pub cores: Vec<Arc<ThreadCounters>>,
     /// What each HTTP thread counts.
     pub http_threads: Vec<Arc<ThreadCounters>>,
+    /// What was counted, by hours and days.
+    pub history: Arc<History>,
     /// What the control server counts.
     pub counters: Arc<ControlCounters>,
     /// What the store counts; nothing without a store.
@@ -87,6 +90,8 @@ pub struct Given {
     pub cores: Vec<Arc<ThreadCounters>>,
     /// As [`Parts::http_threads`].
     pub http_threads: Vec<Arc<ThreadCounters>>,
+    /// As [`Parts::history`].
+    pub history: Arc<History>,
     /// As [`Parts::store`].
     pub store: Option<Arc<StoreCounters>>,
     /// As [`Parts::snapshots`].
@@ -119,6 +124,7 @@ impl State {
             steering: given.steering,
             cores: given.cores,
             http_threads: given.http_threads,
+            history: given.history,
             counters: Arc::default(),
             store: given.store,
             snapshots: given.snapshots,

@@ -1,14 +1,18 @@
 //! What each core and each HTTP thread counts. A thread writes its own counters with plain stores, a
 //! cache line apart from the next one's; whoever reads them reads a moment, not a lock.
 
+mod crowd;
 mod histogram;
 mod reasons;
+mod unique;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::http::tls::TlsFailure;
+pub use crowd::{Crowd, SoftwareCounts};
 pub use histogram::{Sizes, Turns};
 pub use reasons::{BadRequest, Discard, Fault};
+pub use unique::UniqueSet;
 
 /// One thing that is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -136,7 +140,8 @@ pub enum Tally {
 }
 
 impl Protocol {
-    const ALL: [Self; 3] = [Self::Udp, Self::Http, Self::Https];
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Udp, Self::Http, Self::Https];
 
     /// The word for it in metrics.
     pub fn name(self) -> &'static str {
@@ -149,7 +154,8 @@ impl Protocol {
 }
 
 impl Family {
-    const ALL: [Self; 2] = [Self::Ip4, Self::Ip6];
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Ip4, Self::Ip6];
 
     /// The word for it in metrics.
     pub fn name(self) -> &'static str {
@@ -161,7 +167,8 @@ impl Family {
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Connect, Self::Announce, Self::Scrape];
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Connect, Self::Announce, Self::Scrape];
 
     /// The word for it in metrics.
     pub fn name(self) -> &'static str {
@@ -284,6 +291,8 @@ impl Count {
 pub struct ThreadCounters {
     cells: [AtomicU64; CELLS],
     turns: Turns,
+    /// Who announces.
+    pub crowd: Crowd,
 }
 
 impl Default for ThreadCounters {
@@ -291,6 +300,7 @@ impl Default for ThreadCounters {
         Self {
             cells: [const { AtomicU64::new(0) }; CELLS],
             turns: Turns::default(),
+            crowd: Crowd::default(),
         }
     }
 }
@@ -359,9 +369,15 @@ impl Totals {
     }
 }
 
+impl Default for Totals {
+    fn default() -> Self {
+        Self([0; CELLS])
+    }
+}
+
 impl std::iter::Sum for Totals {
     fn sum<I: Iterator<Item = Self>>(cores: I) -> Self {
-        cores.fold(Self([0; CELLS]), |mut sum, core| {
+        cores.fold(Self::default(), |mut sum, core| {
             sum.0
                 .iter_mut()
                 .zip(core.0)

@@ -32,7 +32,8 @@ pub enum Discard {
 }
 
 impl Discard {
-    pub(super) const ALL: [Self; 11] = [
+    /// All of them.
+    pub const ALL: [Self; 11] = [
         Self::Runt,
         Self::Truncated,
         Self::WrongProtocolId,
@@ -121,7 +122,8 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 20] = [
+    /// All of them.
+    pub const ALL: [Self; 20] = [
         Self::ExpiredConnectionId,
         Self::InvalidPort,
         Self::NoInfoHash,
@@ -254,7 +256,8 @@ pub enum BadRequest {
 }
 
 impl BadRequest {
-    pub(super) const ALL: [Self; 11] = [
+    /// All of them.
+    pub const ALL: [Self; 11] = [
         Self::NotHttp,
         Self::TlsHello,
         Self::BadHead,

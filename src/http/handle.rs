@@ -257,6 +257,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Some(mut ask) = self.thread.asks.blank() else {
             return Handled::NoRoom;
         };
+        self.thread.counters.crowd.note(source, &said.peer_id);
         ask.begin(Matter::Announce {
             peer,
             details: PeerDetails {

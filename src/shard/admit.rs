@@ -143,6 +143,7 @@ impl Shard {
         let source = origin.peer.ip();
         let local = self.asked_address(origin);
         let peer = self.rules.admit(&self.access, &said, source, local)?;
+        self.counters.crowd.note(source, &said.peer_id);
         let peers_max = match peer.peer {
             PeerAddr::V4(_) => REPLY_PEERS_V4_MAX,
             PeerAddr::V6(_) => REPLY_PEERS_V6_MAX,
