@@ -10,8 +10,9 @@ Runs every test of Shoal as `cargo test --workspace --locked OPTION...`. On a De
 Rust it first installs, with apt-get, whichever it lacks of: a C linker, git, iproute2, the BitTorrent
 clients that meet through the tracker in tests/real_clients.rs (aria2, Transmission, libtorrent for
 Debian's Python), what stands around HTTP in tests/http*.rs (curl, openssl, nginx with its stream
-module), the tracker that tests/conformance.rs tells apart (opentracker), and what reads the metrics in
-tests/metrics.rs (Prometheus with promtool).
+module), the tracker that tests/conformance.rs tells apart (opentracker), what reads the metrics in
+tests/metrics.rs (Prometheus with promtool), and the browser that looks at the pages (Chromium with its
+driver).
 
 Builds and tests use two cores, unless CARGO_BUILD_JOBS and RUST_TEST_THREADS say otherwise.
 HELP
@@ -32,6 +33,8 @@ need "python3 python3-libtorrent" /usr/bin/python3 -c 'import libtorrent'
 need prometheus command -v promtool
 need curl command -v curl
 need openssl command -v openssl
+need chromium command -v chromium
+need chromium-driver command -v chromedriver
 need "nginx libnginx-mod-stream" passes_connections
 install_missing
 

@@ -7,6 +7,7 @@
 //!     auth.rs      tokens
 //!     api/         the routes
 //!       problem.rs   how they tell errors
+//!     pages/         what people look at
 //!   state.rs       what routes see of the tracker
 //!     walk.rs      all torrents, in the order of their info-hashes
 //!   history/       what was counted, by hours and days
@@ -27,6 +28,7 @@ mod api;
 mod counters;
 mod limits;
 mod notify;
+mod pages;
 
 pub mod similar;
 

@@ -122,6 +122,8 @@ impl Server {
     /// Tells it to stop, and does not wait.
     pub fn begin_to_stop(&self) {
         self.stop.send_replace(true);
+        // Who listens to events would do so for ever.
+        self.state.audience.close();
     }
 
     /// Stops it: requests that are under way have a second. False when it panicked.

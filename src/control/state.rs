@@ -16,6 +16,7 @@ use super::Event;
 use super::auth::Auth;
 use super::counters::ControlCounters;
 use super::history::History;
+use super::pages::events::Audience;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::counters::{ThreadCounters, Totals};
@@ -72,6 +73,8 @@ pub struct Parts {
     /// One page of metrics at a time: whoever may have it may ask for it as often as he likes.
     pub(super) metrics: Semaphore,
     pub(super) auth_warning: Seldom,
+    /// Who listens to events.
+    pub(super) audience: Audience,
     auth: ArcSwap<Auth>,
     publishes_blocklist: AtomicBool,
 }
@@ -138,6 +141,7 @@ impl State {
             walks: Arc::new(Semaphore::new(1)),
             metrics: Semaphore::new(1),
             auth_warning: Seldom::default(),
+            audience: Audience::default(),
             auth: ArcSwap::from_pointee(auth),
             publishes_blocklist: publishes_blocklist.into(),
         }))

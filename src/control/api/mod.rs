@@ -24,6 +24,7 @@ use axum::response::{IntoResponse, Response};
 use super::auth;
 use super::limits::BODY_LEN_MAX;
 use super::metrics;
+use super::pages;
 use super::problem::Problem;
 use super::server::{bare, frame};
 use super::state::State;
@@ -33,7 +34,12 @@ pub(super) fn router(state: State) -> Router {
     let open = Router::new()
         .merge(health::routes())
         .merge(journal::open_routes())
-        .merge(metrics::routes(state.clone()));
+        .merge(metrics::routes(state.clone()))
+        .merge(pages::routes());
+    let require = || from_fn_with_state(state.clone(), auth::require);
+    let stats = small::stats_route()
+        .layer(require())
+        .layer(from_fn_with_state(state.clone(), pages::page_or_json));
     // With a token even what does not exist: nobody else learns what does.
     let guarded = Router::new()
         .merge(torrust::routes())
@@ -46,8 +52,9 @@ pub(super) fn router(state: State) -> Router {
         .merge(small::routes())
         .fallback(unknown)
         .layer(from_fn(bounded))
-        .layer(from_fn_with_state(state.clone(), auth::require));
-    open.merge(guarded)
+        .layer(require());
+    open.merge(stats)
+        .merge(guarded)
         .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
         .layer(from_fn_with_state(state.clone(), frame))
         .with_state(state)

@@ -21,9 +21,13 @@ use crate::registrar::RegistrarError;
 pub(super) fn routes() -> Router<State> {
     Router::new()
         .route("/add_torrent_info", post(add_torrent_info))
-        .route("/stats", get(stats))
         .route("/save_state", post(save_state))
         .route("/shutdown", post(shutdown))
+}
+
+/// Shares its path with a page for people: see `page_or_json`.
+pub(super) fn stats_route() -> Router<State> {
+    Router::new().route("/stats", get(stats))
 }
 
 /// What went well.

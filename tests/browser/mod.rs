@@ -1,0 +1,175 @@
+//! A real Chromium without a screen, driven over the WebDriver protocol by its own driver. Both end with
+//! their owner.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "every test file uses its own part of this"
+)]
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::http::Browser;
+
+pub struct Chromium {
+    driver: Child,
+    address: SocketAddr,
+    session: String,
+}
+
+impl Chromium {
+    /// Starts a browser.
+    pub fn start() -> Self {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("scripts/test.sh installs chromium-driver");
+        let stdout = driver.stdout.take().unwrap();
+        let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+        let port = lines.find_map(|line| {
+            let (_, port) = line.split_once("started successfully on port ")?;
+            port.trim_end_matches('.').parse().ok()
+        });
+        let port: u16 = port.expect("chromedriver says its port");
+        // What it says later is read too, so that it never waits for us.
+        std::thread::spawn(move || lines.for_each(drop));
+        let mut browser = Self {
+            driver,
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            session: String::new(),
+        };
+        let mut arguments = vec![
+            "--headless=new",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--window-size=1280,900",
+        ];
+        if nix::unistd::geteuid().is_root() {
+            // Its sandbox refuses to run as root; the pages are our own.
+            arguments.push("--no-sandbox");
+        }
+        let wanted = json!({ "capabilities": { "alwaysMatch": {
+            "goog:chromeOptions": { "args": arguments },
+            "goog:loggingPrefs": { "browser": "ALL" },
+        } } });
+        let session = browser.ask("/session", &wanted);
+        browser.session = session["sessionId"].as_str().expect("a session").to_owned();
+        browser
+    }
+
+    fn ask(&self, path: &str, body: &Value) -> Value {
+        let body = body.to_string();
+        let mut connection = Browser::of_patient(self.address);
+        connection.send(
+            format!(
+                "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                self.address,
+                body.len()
+            )
+            .as_bytes(),
+        );
+        let response = connection.response();
+        let mut said: Value =
+            serde_json::from_slice(&response.body).expect("the driver speaks JSON");
+        assert_eq!(response.status, 200, "{path}: {said}");
+        said["value"].take()
+    }
+
+    fn command(&self, name: &str, body: &Value) -> Value {
+        self.ask(&format!("/session/{}/{name}", self.session), body)
+    }
+
+    /// Goes to a page and waits until it is loaded.
+    pub fn go(&self, url: &str) {
+        self.command("url", &json!({ "url": url }));
+    }
+
+    /// What a script within the page returns.
+    pub fn run(&self, script: &str) -> Value {
+        self.command("execute/sync", &json!({ "script": script, "args": [] }))
+    }
+
+    /// The text of an element.
+    pub fn text(&self, id: &str) -> String {
+        let text = self.run(&format!(
+            "return document.getElementById('{id}').textContent"
+        ));
+        text.as_str().expect("a text").to_owned()
+    }
+
+    /// A command of the protocol that the browser's own tools use.
+    pub fn tool(&self, name: &str, parameters: &Value) -> Value {
+        self.command(
+            "goog/cdp/execute",
+            &json!({ "cmd": name, "params": parameters }),
+        )
+    }
+
+    /// What the page and the browser wrote to the console since the last time.
+    pub fn console(&self) -> Vec<Value> {
+        let log = self.command("se/log", &json!({ "type": "browser" }));
+        log.as_array().expect("a list").clone()
+    }
+
+    /// The whole page as a PNG.
+    pub fn screenshot(&self) -> Vec<u8> {
+        let parameters = json!({ "format": "png", "captureBeyondViewport": true });
+        let shot = self.tool("Page.captureScreenshot", &parameters);
+        from_base64(shot["data"].as_str().expect("a picture"))
+    }
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        if !self.session.is_empty() && !std::thread::panicking() {
+            // The browser ends with its session.
+            let mut connection = Browser::of_patient(self.address);
+            let path = format!("/session/{}", self.session);
+            connection.send(
+                format!("DELETE {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address).as_bytes(),
+            );
+            connection.response();
+        }
+        // SIGTERM lets the driver end its browser; a kill would leave it behind.
+        let id = i32::try_from(self.driver.id()).expect("process ids are small");
+        let _ = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(id),
+            nix::sys::signal::Signal::SIGTERM,
+        );
+        let _ = self.driver.wait();
+    }
+}
+
+fn from_base64(text: &str) -> Vec<u8> {
+    let digit = |byte: u8| match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => panic!("{byte} is no digit of base 64"),
+    };
+    let digits: Vec<u8> = text
+        .bytes()
+        .filter(|byte| *byte != b'=')
+        .map(digit)
+        .collect();
+    digits
+        .chunks(4)
+        .flat_map(|digits| {
+            let word = digits
+                .iter()
+                .fold(0_u32, |word, digit| word << 6 | u32::from(*digit));
+            let bytes = (word << (6 * (4 - digits.len()))).to_be_bytes();
+            bytes[1..digits.len()].to_vec()
+        })
+        .collect()
+}
