@@ -104,7 +104,7 @@ impl Prometheus {
                 return false;
             }
             if TcpStream::connect(self.address).is_ok()
-                && self.ask("/-/ready").starts_with("HTTP/1.1 200")
+                && self.ask("/-/ready").starts_with("HTTP/1.0 200")
             {
                 return true;
             }
