@@ -1,6 +1,11 @@
 //! The page of metrics, as `promtool` and a real Prometheus read it; and that the dashboard, the alert
 //! rules and the documents speak of what there is.
 
+#![allow(
+    clippy::float_cmp,
+    reason = "counts are whole numbers, which are exact"
+)]
+
 mod api;
 mod http;
 mod in_process;
@@ -21,7 +26,7 @@ use in_process::{Announce, PATIENCE, connect_request, scrape_request};
 use prometheus::{Prometheus, promtool};
 use serde_json::Value;
 use shoal::config::TlsFiles;
-use shoal::control::metrics::{catalog, table};
+use shoal::control::metrics::{Kind, catalog, table};
 use tls::{Files, Root};
 
 const HASH: [u8; 20] = [7; 20];
@@ -439,15 +444,13 @@ fn named(text: &str) -> BTreeSet<&str> {
     let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     let words = text.split(|letter| !is_part(letter));
     let words = words.filter(|word| word.starts_with("shoal_"));
-    let bare = |word: &'static str| move |name: &'_ str| name.strip_suffix(word).map(str::len);
-    let histogram = |name: &&str| {
-        catalog().any(|metric| metric.name == *name && metric.kind.name() == "histogram")
+    let is_histogram = |name: &&str| {
+        catalog().any(|metric| metric.name == *name && metric.kind == Kind::Histogram)
     };
     words
         .map(|word| {
-            let parts = ["_bucket", "_sum", "_count"].map(bare);
-            let cut = parts.iter().find_map(|part| part(word));
-            let cut = cut.map(|len| &word[..len]).filter(histogram);
+            let cut = |part| word.strip_suffix(part).filter(is_histogram);
+            let cut = ["_bucket", "_sum", "_count"].into_iter().find_map(cut);
             cut.unwrap_or(word)
         })
         .collect()

@@ -138,13 +138,12 @@ impl Prometheus {
             return Err(answer.to_string());
         }
         let number = |value: &Value| value[1].as_str().unwrap().parse().unwrap();
-        Ok(match answer["data"]["resultType"].as_str() {
-            Some("scalar") => vec![number(&answer["data"]["result"])],
-            _ => {
-                let rows = answer["data"]["result"].as_array().unwrap();
-                rows.iter().map(|row| number(&row["value"])).collect()
-            }
-        })
+        let result = &answer["data"]["result"];
+        if answer["data"]["resultType"] == "scalar" {
+            return Ok(vec![number(result)]);
+        }
+        let rows = result.as_array().unwrap();
+        Ok(rows.iter().map(|row| number(&row["value"])).collect())
     }
 
     /// Waits until an expression has values of which this holds.
