@@ -303,3 +303,36 @@ fn a_peer_without_a_possible_address_keeps_all_of_an_import_out_and_is_named() {
     }
     assert_eq!(api.told("/api/v1/torrents"), json!([]));
 }
+
+#[test]
+fn torrents_with_nearly_the_same_info_hash_are_reported_together() {
+    let off = Api::start();
+    off.announce(HIGHER, 7000, 0);
+    let nothing = json!({"threshold": 1.0, "groups": []});
+    assert_eq!(off.told("/api/v1/similar"), nothing);
+
+    let api = Api::start_with(|config| {
+        config.workers.count = 2;
+        config.swarm.similarity_threshold = 0.95;
+    });
+    // Digits in the middle differ.
+    let other = |hash: &str, digits: &str| format!("{}{digits}{}", &hash[..18], &hash[20..]);
+    for hash in [HIGHER, LOWER] {
+        api.announce(hash, 7000, 0);
+        api.announce(hash, 7001, 5);
+        api.announce(&other(hash, "00"), 7002, 5);
+    }
+    api.announce(&"5".repeat(40), 7000, 0);
+    let member = |hash: String, seeders: u32| json!({"info_hash": hash, "seeders": seeders, "completed": 0, "leechers": 1});
+    let group = |hash: &str| {
+        let mut group = [member(hash.to_owned(), 1), member(other(hash, "00"), 0)];
+        group.sort_by_key(|member| member["info_hash"].to_string());
+        json!(group)
+    };
+    let groups = [group(LOWER), group(HIGHER)];
+    let told = api.told("/api/v1/similar");
+    assert_eq!(told, json!({"threshold": 0.95, "groups": groups}));
+    let one = api.told("/api/v1/similar?limit=1");
+    assert_eq!(one["groups"].as_array().unwrap().len(), 1);
+    problem(&api.get("/api/v1/similar?limit=all"), 400);
+}

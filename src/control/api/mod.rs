@@ -9,7 +9,9 @@ mod journal;
 mod keys;
 mod lists;
 mod named;
+mod openapi;
 mod operations;
+mod similar;
 mod small;
 mod torrents;
 mod torrust;
@@ -35,6 +37,7 @@ pub(super) fn router(state: State) -> Router {
         .merge(health::routes())
         .merge(journal::open_routes())
         .merge(metrics::routes(state.clone()))
+        .merge(openapi::open_routes())
         .merge(pages::routes());
     let require = || from_fn_with_state(state.clone(), auth::require);
     let stats = small::stats_route()
@@ -49,6 +52,7 @@ pub(super) fn router(state: State) -> Router {
         .merge(journal::routes())
         .merge(transfers::routes())
         .merge(operations::routes())
+        .merge(similar::routes())
         .merge(small::routes())
         .fallback(unknown)
         .layer(from_fn(bounded))
