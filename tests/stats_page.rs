@@ -15,6 +15,7 @@ use http::{Browser, Response, announce, escaped};
 use in_process::PATIENCE;
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use shoal::counters::Tally;
 use support::{TrackerProcess, shoal};
 
 /// What keeps a page from doing more than it should.
@@ -23,6 +24,13 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 fn get(api: &Api, target: &str) -> Response {
     api.browser().get(target)
+}
+
+/// Gauges are written once a second.
+fn wait_for_peers(api: &Api, peers: u64) {
+    api.server.wait_until("all peers", |totals| {
+        totals.tally(Tally::SeedersV4) + totals.tally(Tally::LeechersV4) == peers
+    });
 }
 
 /// A page that is whole: every element that is opened is closed in its turn.
@@ -80,6 +88,7 @@ fn the_page_shows_what_was_announced_and_loads_what_it_names() {
     api.announce(LOWER, 1002, 5);
     api.announce(HIGHER, 1003, 5);
     Browser::of(api.server.http_address()).get(&announce(&escaped(&[7; 20]), 1004, 5, "started"));
+    wait_for_peers(&api, 4);
     let page = expect_page(&get(&api, "/"));
     assert_eq!(text_of(&page, "torrents"), "3");
     assert_eq!(text_of(&page, "seeders"), "1");
@@ -246,6 +255,7 @@ fn programs_get_every_number_that_is_described() {
     api.server.wait_until("discarded", |totals| {
         totals.describe().contains("discarded_runt")
     });
+    wait_for_peers(&api, 2);
     let stats = json(&get(&api, "/stats.json"));
     assert_eq!(stats["torrents"], 2);
     assert_eq!(stats["seeders"]["ip4"], 1);

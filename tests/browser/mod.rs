@@ -7,15 +7,17 @@
     reason = "every test file uses its own part of this"
 )]
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::http::Browser;
+/// A browser on a busy machine takes its time.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-pub struct Chromium {
+pub(crate) struct Chromium {
     driver: Child,
     address: SocketAddr,
     session: String,
@@ -23,7 +25,7 @@ pub struct Chromium {
 
 impl Chromium {
     /// Starts a browser.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdin(Stdio::null())
@@ -65,22 +67,37 @@ impl Chromium {
     }
 
     fn ask(&self, path: &str, body: &Value) -> Value {
-        let body = body.to_string();
-        let mut connection = Browser::of_patient(self.address);
-        connection.send(
-            format!(
-                "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
-                 Content-Length: {}\r\n\r\n{body}",
-                self.address,
-                body.len()
-            )
-            .as_bytes(),
-        );
-        let response = connection.response();
-        let mut said: Value =
-            serde_json::from_slice(&response.body).expect("the driver speaks JSON");
-        assert_eq!(response.status, 200, "{path}: {said}");
+        let mut said = self.speak("POST", path, &body.to_string());
+        assert!(said["value"]["error"].is_null(), "{path}: {said}");
         said["value"].take()
+    }
+
+    fn speak(&self, method: &str, path: &str, body: &str) -> Value {
+        let mut stream = TcpStream::connect(self.address).expect("the driver runs");
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (host, len) = (self.address, body.len());
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\n\
+             Content-Type: application/json\r\nContent-Length: {len}\r\n\r\n{body}"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut reader = BufReader::new(stream);
+        let mut len = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).expect("the driver answers");
+            match line.trim_end().split_once(':') {
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                    len = value.trim().parse().expect("a length");
+                }
+                // An empty line ends the head; the first one has no colon, but says something.
+                None if line.trim_end().is_empty() => break,
+                _ => {}
+            }
+        }
+        let mut said = vec![0; len];
+        reader.read_exact(&mut said).expect("a whole answer");
+        serde_json::from_slice(&said).expect("the driver speaks JSON")
     }
 
     fn command(&self, name: &str, body: &Value) -> Value {
@@ -88,17 +105,17 @@ impl Chromium {
     }
 
     /// Goes to a page and waits until it is loaded.
-    pub fn go(&self, url: &str) {
+    pub(crate) fn go(&self, url: &str) {
         self.command("url", &json!({ "url": url }));
     }
 
     /// What a script within the page returns.
-    pub fn run(&self, script: &str) -> Value {
+    pub(crate) fn run(&self, script: &str) -> Value {
         self.command("execute/sync", &json!({ "script": script, "args": [] }))
     }
 
     /// The text of an element.
-    pub fn text(&self, id: &str) -> String {
+    pub(crate) fn text(&self, id: &str) -> String {
         let text = self.run(&format!(
             "return document.getElementById('{id}').textContent"
         ));
@@ -106,7 +123,7 @@ impl Chromium {
     }
 
     /// A command of the protocol that the browser's own tools use.
-    pub fn tool(&self, name: &str, parameters: &Value) -> Value {
+    pub(crate) fn tool(&self, name: &str, parameters: &Value) -> Value {
         self.command(
             "goog/cdp/execute",
             &json!({ "cmd": name, "params": parameters }),
@@ -114,13 +131,13 @@ impl Chromium {
     }
 
     /// What the page and the browser wrote to the console since the last time.
-    pub fn console(&self) -> Vec<Value> {
+    pub(crate) fn console(&self) -> Vec<Value> {
         let log = self.command("se/log", &json!({ "type": "browser" }));
         log.as_array().expect("a list").clone()
     }
 
     /// The whole page as a PNG.
-    pub fn screenshot(&self) -> Vec<u8> {
+    pub(crate) fn screenshot(&self) -> Vec<u8> {
         let parameters = json!({ "format": "png", "captureBeyondViewport": true });
         let shot = self.tool("Page.captureScreenshot", &parameters);
         from_base64(shot["data"].as_str().expect("a picture"))
@@ -131,12 +148,7 @@ impl Drop for Chromium {
     fn drop(&mut self) {
         if !self.session.is_empty() && !std::thread::panicking() {
             // The browser ends with its session.
-            let mut connection = Browser::of_patient(self.address);
-            let path = format!("/session/{}", self.session);
-            connection.send(
-                format!("DELETE {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address).as_bytes(),
-            );
-            connection.response();
+            self.speak("DELETE", &format!("/session/{}", self.session), "");
         }
         // SIGTERM lets the driver end its browser; a kill would leave it behind.
         let id = i32::try_from(self.driver.id()).expect("process ids are small");

@@ -101,16 +101,6 @@ impl Browser {
     }
 }
 
-impl Browser {
-    /// For a server that may take a minute for an answer.
-    pub fn of_patient(server: SocketAddr) -> Self {
-        let browser = Self::of(server);
-        let patience = Some(std::time::Duration::from_secs(60));
-        browser.stream.set_read_timeout(patience).unwrap();
-        browser
-    }
-}
-
 impl Browser<UnixStream> {
     pub fn at_path(path: &Path) -> Self {
         let stream = UnixStream::connect(path).unwrap();
