@@ -8,6 +8,7 @@ mod in_process;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -17,7 +18,6 @@ use browser::Chromium;
 use in_process::{Announce, Client};
 use serde_json::{Value, json};
 use shoal::store::{Claim, OnDamage, Records, Span};
-use std::sync::Arc;
 use tempfile::TempDir;
 
 /// A browser on a busy machine takes its time.
@@ -138,7 +138,9 @@ fn announce_all_the_time(server: SocketAddr, stop: &AtomicBool) {
             let mut announce = Announce::leecher(info_hash, random.u16(1..)).to_bytes(*id);
             let name = names[random.usize(..names.len()).min(random.usize(..names.len()))];
             announce[36..44].copy_from_slice(name);
-            announce[71] = random.u8(..2);
+            if random.u8(..3) > 0 {
+                announce[64..72].fill(0);
+            }
             client.ask(&announce);
         }
         client_errors(&clients[0].1);

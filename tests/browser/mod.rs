@@ -7,7 +7,7 @@
     reason = "every test file uses its own part of this"
 )]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -67,37 +67,38 @@ impl Chromium {
     }
 
     fn ask(&self, path: &str, body: &Value) -> Value {
-        let mut said = self.speak("POST", path, &body.to_string());
+        let said = self.speak("POST", path, &body.to_string());
+        let mut said = said.unwrap_or_else(|error| panic!("{path}: {error}"));
         assert!(said["value"]["error"].is_null(), "{path}: {said}");
         said["value"].take()
     }
 
-    fn speak(&self, method: &str, path: &str, body: &str) -> Value {
-        let mut stream = TcpStream::connect(self.address).expect("the driver runs");
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    fn speak(&self, method: &str, path: &str, body: &str) -> io::Result<Value> {
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         let (host, len) = (self.address, body.len());
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {host}\r\n\
-             Content-Type: application/json\r\nContent-Length: {len}\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n\
+             Content-Length: {len}\r\n\r\n{body}"
         );
-        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(head.as_bytes())?;
         let mut reader = BufReader::new(stream);
         let mut len = 0;
         loop {
             let mut line = String::new();
-            reader.read_line(&mut line).expect("the driver answers");
+            if reader.read_line(&mut line)? == 0 || line.trim_end().is_empty() {
+                break;
+            }
             match line.trim_end().split_once(':') {
                 Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                    len = value.trim().parse().expect("a length");
+                    len = value.trim().parse().map_err(io::Error::other)?;
                 }
-                // An empty line ends the head; the first one has no colon, but says something.
-                None if line.trim_end().is_empty() => break,
                 _ => {}
             }
         }
         let mut said = vec![0; len];
-        reader.read_exact(&mut said).expect("a whole answer");
-        serde_json::from_slice(&said).expect("the driver speaks JSON")
+        reader.read_exact(&mut said)?;
+        Ok(serde_json::from_slice(&said)?)
     }
 
     fn command(&self, name: &str, body: &Value) -> Value {
@@ -146,9 +147,9 @@ impl Chromium {
 
 impl Drop for Chromium {
     fn drop(&mut self) {
-        if !self.session.is_empty() && !std::thread::panicking() {
+        if !self.session.is_empty() {
             // The browser ends with its session.
-            self.speak("DELETE", &format!("/session/{}", self.session), "");
+            let _ = self.speak("DELETE", &format!("/session/{}", self.session), "");
         }
         // SIGTERM lets the driver end its browser; a kill would leave it behind.
         let id = i32::try_from(self.driver.id()).expect("process ids are small");

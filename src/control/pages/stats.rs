@@ -303,8 +303,8 @@ fn spans(view: &View) -> Markup {
     let count = |figure: Figure| move |span: &Bucket| words::number(span.get(figure));
     let size = |figure: Figure| move |span: &Bucket| words::bytes(span.get(figure));
     html! {
-        h2 { "Today, yesterday, always" }
-        div.scroll {
+        h2 #spans-title { "Today, yesterday, always" }
+        div.scroll tabindex="0" role="region" aria-labelledby="spans-title" {
             table.spans {
                 thead { tr {
                     td {}
