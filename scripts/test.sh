@@ -11,8 +11,8 @@ Rust it first installs, with apt-get, whichever it lacks of: a C linker, git, ip
 clients that meet through the tracker in tests/real_clients.rs (aria2, Transmission, libtorrent for
 Debian's Python), what stands around HTTP in tests/http*.rs (curl, openssl, nginx with its stream
 module), the tracker that tests/conformance.rs tells apart (opentracker), what reads the metrics in
-tests/metrics.rs (Prometheus with promtool), and the browser that looks at the pages (Chromium with its
-driver).
+tests/metrics.rs (Prometheus with promtool), the browser that looks at the pages (Chromium with its
+driver), and what counts the instructions of bench/tests/instructions.rs (valgrind).
 
 Builds and tests use two cores, unless CARGO_BUILD_JOBS and RUST_TEST_THREADS say otherwise.
 HELP
@@ -36,6 +36,7 @@ need openssl command -v openssl
 need chromium command -v chromium
 need chromium-driver command -v chromedriver
 need "nginx libnginx-mod-stream" passes_connections
+need valgrind command -v valgrind
 install_missing
 
 cd "$root"

@@ -2,8 +2,10 @@
 //! repeat each figure.
 
 mod cost;
+mod curves;
 mod echo;
 mod http;
+mod instructions;
 mod load;
 mod process;
 mod sys;
@@ -35,6 +37,10 @@ enum Command {
     Https(http::https::Options),
     HttpIdle(http::idle::Options),
     Table(table::Options),
+    Curves(curves::Options),
+    Instructions(instructions::Options),
+    #[command(hide = true)]
+    Operation(instructions::Rounds),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +54,9 @@ fn main() -> ExitCode {
         Command::Https(options) => http::https::run(options, &stop),
         Command::HttpIdle(options) => http::idle::run(options, &stop),
         Command::Table(options) => table::run(options),
+        Command::Curves(options) => curves::run(options, &stop),
+        Command::Instructions(options) => instructions::run(options),
+        Command::Operation(options) => instructions::rounds(options),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

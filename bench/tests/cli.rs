@@ -125,3 +125,53 @@ fn options_that_contradict_each_other_are_refused() {
         );
     }
 }
+
+#[test]
+fn the_curves_are_measured_drawn_and_put_where_readers_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("curves.md");
+    let marks = ["<!-- curves:begin -->", "<!-- curves:end -->"];
+    std::fs::write(
+        &page,
+        format!("before\n{}\n{}\nafter\n", marks[0], marks[1]),
+    )
+    .unwrap();
+    let temp = folder.path().to_str().unwrap();
+    let measured = output(&format!(
+        "curves --quick --date 2026-01-02 --temp {temp} --write {}",
+        page.display()
+    ));
+    let said = String::from_utf8_lossy(&measured.stderr).into_owned();
+    assert!(measured.status.success(), "{said}");
+
+    let text = std::fs::read_to_string(&page).unwrap();
+    assert!(
+        text.starts_with("before\n") && text.ends_with("after\n"),
+        "{text}"
+    );
+    assert!(text.contains("2026-01-02. "), "{text}");
+    let pictures: Vec<&str> = text
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')').map(|(name, _)| name))
+        .collect();
+    assert_eq!(pictures.len(), 11, "{pictures:?}");
+    for picture in pictures {
+        let drawn = std::fs::read_to_string(folder.path().join(picture)).unwrap();
+        assert!(
+            drawn.starts_with("<svg ") && drawn.ends_with("</svg>\n"),
+            "{picture}"
+        );
+        assert!(drawn.contains("<circle "), "{picture} has no points");
+        assert!(
+            !drawn.contains("NaN") && !drawn.contains("inf"),
+            "{picture}: {drawn}"
+        );
+    }
+    // The store was removed again: the page and its pictures are all that is left.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+
+    let output = output("curves --only nonsense");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("there is no curve nonsense"), "{said}");
+}

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use shoal::wire::Event;
+use shoal_bench::crowd::Member;
 
-use super::crowd::Member;
 use super::generator::{BATCH, Generator};
 
 /// A server that answers nothing for so long will not do so any more.

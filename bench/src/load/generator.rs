@@ -7,9 +7,9 @@ use fastrand::Rng;
 use shoal::limits::SCRAPE_HASHES_MAX;
 use shoal::wire::udp::{ConnectionId, TransactionId};
 use shoal::wire::{Event, InfoHash, NumWant};
+use shoal_bench::crowd::{Crowd, Member};
 
 use super::check::{self, Expected, Fault, Reply};
-use super::crowd::{Crowd, Member};
 use super::fill::Fill;
 use super::lanes::{self, Lane, Source};
 use super::options::{Mix, Options};

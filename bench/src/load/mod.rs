@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   options        what is asked for; nothing but loopback
-//!   crowd, zipf    which torrents and peers, from numbers and a seed
+//!   zipf           which torrents, when few have most of the peers
 //!   lanes          sockets; requests staged as runs of equal length
 //!   generator      the turn: receive, expire, send
 //!   pending        what is on its way, by transaction id
@@ -12,7 +12,6 @@
 //! ```
 
 mod check;
-mod crowd;
 mod fill;
 mod generator;
 mod lanes;

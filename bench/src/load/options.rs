@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use shoal::limits::SCRAPE_HASHES_MAX;
+use shoal_bench::crowd::PEERS_MAX;
 
-use super::crowd::PEERS_MAX;
 use super::pending::PENDING_MAX;
 use super::zipf::Spread;
 

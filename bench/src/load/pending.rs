@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 
 use shoal::wire::udp::TransactionId;
-
-use super::crowd::Member;
+use shoal_bench::crowd::Member;
 
 /// Requests that may be on their way at one time. An open loop against a server that is too slow
 /// keeps `rate * timeout` of them.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-pub(super) fn describe() -> String {
+pub(crate) fn describe() -> String {
     let cpus = read("/proc/cpuinfo");
     let model = value(&cpus, "model name").unwrap_or("unknown CPU");
     let cores = cpus

@@ -9,6 +9,9 @@ mod machine;
 mod page;
 mod readme;
 
+pub(crate) use machine::describe as describe_machine;
+pub(crate) use readme::{CURVES, replace as replace_page};
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Where a page goes.
-pub(super) struct Marks {
+pub(crate) struct Marks {
     begin: &'static str,
     end: &'static str,
 }
@@ -19,7 +19,12 @@ pub(super) const HTTP: Marks = Marks {
     end: "<!-- http-table:end -->",
 };
 
-pub(super) fn replace(file: &Path, marks: &Marks, page: &str) -> Result<(), String> {
+pub(crate) const CURVES: Marks = Marks {
+    begin: "<!-- curves:begin -->",
+    end: "<!-- curves:end -->",
+};
+
+pub(crate) fn replace(file: &Path, marks: &Marks, page: &str) -> Result<(), String> {
     let name = file.display();
     let text = fs::read_to_string(file).map_err(|error| format!("cannot read {name}: {error}"))?;
     let text = replaced(&text, marks, page).ok_or_else(|| {
