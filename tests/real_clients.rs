@@ -110,3 +110,40 @@ fn a_url_with_a_key_in_its_path_announces_and_scrapes_right_over_http_and_ipv6()
     assert_eq!(said, "scraped: 2 complete, 0 incomplete, 1 downloaded");
     swarm.disperse();
 }
+
+#[test]
+fn clients_with_a_key_meet_in_a_private_tracker_over_udp_http_and_https() {
+    let tracker = Tracker::private_on(&[IPV4]);
+    let path = format!("/{}/announce", tracker.key());
+    let mut swarm = Swarm::around(&tracker);
+    for scheme in Scheme::ALL {
+        let begins = if scheme == Scheme::Udp {
+            Begins::Complete
+        } else {
+            Begins::Empty
+        };
+        let url = tracker.url_of(scheme, IPV4, &path);
+        swarm.join(Software::Libtorrent, &url, &[IPV4], begins);
+    }
+    swarm.wait_for("three seeders", Counts::of(3, 2, 0));
+    swarm.disperse();
+}
+
+#[test]
+fn a_client_without_a_good_key_is_told_so_by_a_private_tracker_over_udp_http_and_https() {
+    let tracker = Tracker::private_on(&[IPV4]);
+    let mut swarm = Swarm::around(&tracker);
+    for scheme in Scheme::ALL {
+        for (path, why) in [
+            ("/announce", "the announce URL has no key"),
+            ("/0123456789abcdef0123456789abcdef/announce", "unknown key"),
+        ] {
+            let url = tracker.url_of(scheme, IPV4, path);
+            // Of a failure over UDP libtorrent 2.0 repeats the packet from its first byte, which is 0.
+            let why = if scheme == Scheme::Udp { "" } else { why };
+            let words = ["tracker_error", &url, "sent a failure message", why];
+            swarm.turn_away(Software::Libtorrent, &url, IPV4, &words);
+        }
+    }
+    swarm.wait_for("nobody", Counts::of(0, 0, 0));
+}

@@ -58,6 +58,37 @@ impl<'a> Swarm<'a> {
         hosts: &[IpAddr],
         begins: Begins,
     ) -> usize {
+        let client = self.start(software, announce, hosts, begins);
+        self.clients.push(client);
+        let everybody = self.clients.len();
+        self.wait_until(&format!("{software:?} at {announce}"), |now| {
+            (now.seeders + now.leechers) as usize == everybody
+        });
+        everybody - 1
+    }
+
+    /// Starts a client that the tracker has no place for, and waits until that has told its user why.
+    pub(crate) fn turn_away(
+        &mut self,
+        software: Software,
+        announce: &str,
+        host: IpAddr,
+        words: &[&str],
+    ) {
+        let client = self.start(software, announce, &[host], Begins::Complete);
+        self.clients.push(client);
+        if let Some(client) = self.clients.last_mut() {
+            client.wait_for_log(words);
+        }
+    }
+
+    fn start(
+        &self,
+        software: Software,
+        announce: &str,
+        hosts: &[IpAddr],
+        begins: Begins,
+    ) -> Client {
         let setup = Setup {
             torrent: &self.torrent,
             announce,
@@ -65,12 +96,7 @@ impl<'a> Swarm<'a> {
             root_certificate: &self.tracker.root_certificate(),
             begins,
         };
-        self.clients.push(Client::start(software, &setup));
-        let everybody = self.clients.len();
-        self.wait_until(&format!("{software:?} at {announce}"), |now| {
-            (now.seeders + now.leechers) as usize == everybody
-        });
-        everybody - 1
+        Client::start(software, &setup)
     }
 
     /// Brings two clients together and the file from one to the other; returns their places, the

@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::PATIENCE;
@@ -16,6 +18,9 @@ use crate::support::{TrackerProcess, shoal};
 pub(crate) const IPV4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(crate) const IPV6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
+/// The token of private trackers.
+const TOKEN: &str = "the-token-of-this-test";
+
 /// How clients announce.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Scheme {
@@ -25,7 +30,7 @@ pub(crate) enum Scheme {
 }
 
 impl Scheme {
-    const ALL: [Self; 3] = [Self::Udp, Self::Http, Self::Https];
+    pub(crate) const ALL: [Self; 3] = [Self::Udp, Self::Http, Self::Https];
 
     fn name(self) -> &'static str {
         match self {
@@ -39,6 +44,8 @@ impl Scheme {
 /// A tracker that listens with every scheme on some hosts.
 pub(crate) struct Tracker {
     addresses: Vec<(Scheme, SocketAddr)>,
+    /// Where a private one has its API.
+    control: Option<SocketAddr>,
     process: TrackerProcess,
     folder: TempDir,
 }
@@ -46,6 +53,15 @@ pub(crate) struct Tracker {
 impl Tracker {
     /// Starts one on two cores, on any ports of these hosts.
     pub(crate) fn on(hosts: &[IpAddr]) -> Self {
+        Self::start(hosts, false)
+    }
+
+    /// The same for those who have a key.
+    pub(crate) fn private_on(hosts: &[IpAddr]) -> Self {
+        Self::start(hosts, true)
+    }
+
+    fn start(hosts: &[IpAddr], private: bool) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let files = certify(folder.path(), hosts);
         let [certificate, private_key] = files.each_ref().map(|file| file.display());
@@ -61,12 +77,28 @@ impl Tracker {
             )
             .expect("a string takes everything");
         }
+        if private {
+            write!(
+                config,
+                "[access]\nmode = \"private\"\n[control.tokens]\ntest = \"{TOKEN}\"\n"
+            )
+            .expect("a string takes everything");
+        }
         let file = folder.path().join("config.toml");
         fs::write(&file, config).expect("a temporary folder takes a file");
 
         let mut command = shoal();
         command.arg("run").arg("--config").arg(&file);
+        if private {
+            command.args(["--set", "control.listen=127.0.0.1:0"]);
+        }
         let mut process = TrackerProcess::start_command(command, hosts.len());
+        let control = private.then(|| {
+            let line = process.wait_for_log(" (control)", PATIENCE);
+            let address = line.trim_end_matches(" (control)").rsplit('/').next();
+            let address = address.and_then(|address| address.parse().ok());
+            address.expect("the line ends with an address")
+        });
         let mut addresses = Vec::new();
         for host in hosts {
             for scheme in Scheme::ALL {
@@ -81,9 +113,37 @@ impl Tracker {
         }
         Self {
             addresses,
+            control,
             process,
             folder,
         }
+    }
+
+    /// A new key.
+    pub(crate) fn key(&self) -> String {
+        let body = r#"{"key":null,"seconds_valid":3600}"#;
+        let made = self.api("POST", "/api/v1/keys", body);
+        let made = made.expect("a private tracker has an API");
+        let key = made["key"].as_str().expect("a key is a text");
+        key.to_owned()
+    }
+
+    /// What its API answers.
+    fn api(&self, method: &str, target: &str, body: &str) -> io::Result<Value> {
+        let control = self.control.expect("this tracker has an API");
+        let mut stream = TcpStream::connect(control)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\
+             Authorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        Ok(serde_json::from_str(body)?)
     }
 
     /// Where clients announce.
@@ -109,8 +169,17 @@ impl Tracker {
         self.process.stderr_so_far()
     }
 
-    /// What it says of a torrent over UDP, whatever its clients use.
-    pub(crate) fn scrape(&self, info_hash: [u8; 20]) -> std::io::Result<Counts> {
+    /// What it says of a torrent over UDP, whatever its clients use. A private one tells nothing there,
+    /// so its API is asked.
+    pub(crate) fn scrape(&self, info_hash: [u8; 20]) -> io::Result<Counts> {
+        if self.control.is_some() {
+            let digits = info_hash.map(|byte| format!("{byte:02x}")).concat();
+            let target = format!("/api/v1/torrents?info_hash={digits}");
+            let torrents = self.api("GET", &target, "")?;
+            let count = |name| torrents[0][name].as_u64().unwrap_or(0) as u32;
+            let [seeders, completed, leechers] = ["seeders", "completed", "leechers"].map(count);
+            return Ok(Counts::of(seeders, completed, leechers));
+        }
         let mut own = self.addresses.iter();
         let (_, address) = own
             .find(|(scheme, _)| *scheme == Scheme::Udp)
