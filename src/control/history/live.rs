@@ -7,7 +7,7 @@ use super::Sources;
 use super::bucket::Bucket;
 use super::load::Times;
 use crate::clock::Now;
-use crate::counters::Totals;
+use crate::counters::{Sizes, Totals};
 
 /// How far back it goes.
 const REACH: Duration = Duration::from_secs(300);
@@ -32,10 +32,10 @@ struct Sample {
     http_threads: Vec<Thread>,
 }
 
-#[derive(Clone, Copy)]
 struct Thread {
     requests: u64,
     run_ns: Option<u64>,
+    turns: Sizes,
 }
 
 /// What happens now.
@@ -64,6 +64,18 @@ pub struct ThreadLoad {
     pub requests: f64,
     /// Share of the time in which it ran, from 0 to 1; nothing where the kernel does not tell.
     pub busy: Option<f64>,
+    /// How long its turns took; nothing when there was none, as HTTP threads have none.
+    pub turn: Option<TurnTime>,
+}
+
+/// How long turns took: a request waits for one as a rule.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TurnTime {
+    /// On average, in nanoseconds.
+    pub mean_ns: u64,
+    /// 99 of 100 took at most so many nanoseconds; as counted by size, so this is a bound of a size.
+    /// Nothing when they took longer than any bound.
+    pub p99_ns: Option<u64>,
 }
 
 /// Rates of some seconds.
@@ -103,6 +115,7 @@ impl Recent {
             let thread = each.map(|(number, counters)| Thread {
                 requests: Bucket::of(&counters.read()).requests(),
                 run_ns: self.times.run_ns(&format!("{kind}-{number}")),
+                turns: counters.turns().time_ns(),
             });
             thread.collect()
         };
@@ -175,7 +188,46 @@ fn loads(before: &[Thread], last: &[Thread], seconds: f64) -> Vec<ThreadLoad> {
         ThreadLoad {
             requests: rate(last.requests.saturating_sub(before.requests), seconds),
             busy: run_ns.filter(|_| seconds > 0.0).map(busy),
+            turn: turn_time(&before.turns, &last.turns),
         }
     };
     before.iter().zip(last).map(load).collect()
+}
+
+fn turn_time(before: &Sizes, last: &Sizes) -> Option<TurnTime> {
+    let turns = last.total().saturating_sub(before.total());
+    let sum = last.sum.saturating_sub(before.sum);
+    let mean_ns = sum.checked_div(turns)?;
+    let mut so_far = 0;
+    let mut pairs = last.counts.iter().zip(&before.counts);
+    let at = pairs.position(|(last, before)| {
+        so_far += last.saturating_sub(*before);
+        u128::from(so_far) * 100 >= u128::from(turns) * 99
+    });
+    let p99_ns = at.and_then(|at| last.bounds.get(at)).copied();
+    Some(TurnTime { mean_ns, p99_ns })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::ThreadCounters;
+
+    #[test]
+    fn a_turn_takes_what_99_of_100_took() {
+        let counters = ThreadCounters::default();
+        let turns = || counters.turns().time_ns();
+        let start = turns();
+        assert_eq!(turn_time(&start, &start), None);
+        for _ in 0..99 {
+            counters.turns().record(Duration::from_micros(4), 1);
+        }
+        counters.turns().record(Duration::from_secs(1), 1);
+        let early = turn_time(&start, &turns()).unwrap();
+        assert_eq!((early.mean_ns, early.p99_ns), (10_003_960, Some(5_000)));
+        let later = turns();
+        counters.turns().record(Duration::from_secs(1), 1);
+        let late = turn_time(&later, &turns()).unwrap();
+        assert_eq!((late.mean_ns, late.p99_ns), (1_000_000_000, None));
+    }
 }

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use log::warn;
 
 pub use bucket::{Bucket, Figure};
-pub use live::{Live, Point, ThreadLoad};
+pub use live::{Live, Point, ThreadLoad, TurnTime};
 pub use writer::Historian;
 
 use self::live::Recent;

@@ -73,6 +73,8 @@ fn live(live: &Live) -> Value {
             json!({
                 "requests_per_s": rounded(load.requests),
                 "busy": load.busy.map(rounded),
+                "turn_mean_ns": load.turn.map(|turn| turn.mean_ns),
+                "turn_p99_ns": load.turn.and_then(|turn| turn.p99_ns),
             })
         };
         loads.iter().map(load).collect::<Value>()

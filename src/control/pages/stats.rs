@@ -98,6 +98,14 @@ impl Moving {
                 );
                 let busy = load.busy.map_or_else(|| "-".to_owned(), words::share);
                 text(&format!("{kind}-{number}-busy"), busy);
+                let turn = load.turn.map_or_else(
+                    || "-".to_owned(),
+                    |turn| {
+                        turn.p99_ns
+                            .map_or_else(|| "long".to_owned(), words::short_time)
+                    },
+                );
+                text(&format!("{kind}-{number}-turn"), turn);
                 let width = load.busy.unwrap_or(0.0) * 100.0;
                 attributes.push((
                     format!("{kind}-{number}-bar"),
@@ -310,7 +318,7 @@ fn spans(view: &View) -> Markup {
                     td {}
                     th scope="col" { "Today" }
                     th scope="col" { "Yesterday" }
-                    th scope="col" { "Since " (words::date(since)) }
+                    th scope="col" { "Since " span.whole { (words::date(since)) } }
                 } }
                 tbody {
                     (row("Announces", &|span| words::number(span.received(Kind::Announce))))
@@ -392,6 +400,7 @@ fn threads(view: &View, moving: &Moving) -> Markup {
                         }
                     }
                     td { (moving.text(&id("busy"))) }
+                    td { (moving.text(&id("turn"))) }
                 }
             }
         }
@@ -405,6 +414,7 @@ fn threads(view: &View, moving: &Moving) -> Markup {
                         th scope="col" { "Thread" }
                         th scope="col" { "Requests" }
                         th scope="col" colspan="2" { "Busy" }
+                        th scope="col" title="99 of 100 turns of its loop take no longer" { "Turn" }
                     } }
                     tbody {
                         (rows("Core", "core", &view.live.cores))

@@ -58,6 +58,20 @@ pub(super) fn share(share: f64) -> String {
     }
 }
 
+/// Nanoseconds as `50 \u{b5}s` or `1.5 ms`.
+pub(super) fn short_time(ns: u64) -> String {
+    let value = |unit: f64| {
+        let value = ns as f64 / unit;
+        let decimals = usize::from(value < 9.95 && value.fract() > 0.05);
+        format!("{value:.decimals$}")
+    };
+    match ns {
+        0..1_000_000 => format!("{} \u{b5}s", value(1e3)),
+        1_000_000..1_000_000_000 => format!("{} ms", value(1e6)),
+        _ => format!("{} s", value(1e9)),
+    }
+}
+
 /// `3 d 4 h`, `4 h 5 min`, `5 min 6 s`.
 pub(super) fn duration(seconds: u64) -> String {
     let (days, hours) = (seconds / 86_400, seconds / 3600 % 24);
@@ -162,6 +176,20 @@ mod tests {
             (90_000, "1 d 1 h"),
         ] {
             assert_eq!(duration(seconds), text);
+        }
+    }
+
+    #[test]
+    fn short_times_have_the_unit_that_fits() {
+        for (ns, text) in [
+            (0, "0 \u{b5}s"),
+            (2_500, "2.5 \u{b5}s"),
+            (50_000, "50 \u{b5}s"),
+            (1_000_000, "1 ms"),
+            (1_500_000, "1.5 ms"),
+            (2_000_000_000, "2 s"),
+        ] {
+            assert_eq!(short_time(ns), text);
         }
     }
 
