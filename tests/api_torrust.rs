@@ -116,7 +116,13 @@ fn every_token_opens_every_door_and_none_is_good_that_nobody_was_given() {
 #[test]
 fn what_does_not_exist_is_told_only_to_those_who_may_ask() {
     let api = Api::start();
-    for target in ["/nowhere", "/api", "/api/v1", "/api/v1/unknown", "/api/v2/stats"] {
+    for target in [
+        "/nowhere",
+        "/api",
+        "/api/v1",
+        "/api/v1/unknown",
+        "/api/v2/stats",
+    ] {
         expect_text(&api.ask("GET", target, "", ""), 500, UNAUTHORIZED);
         expect_empty(&api.get(target), 404);
     }

@@ -26,7 +26,7 @@ pub struct Crowd {
     /// The same for all threads, since their sets are put together.
     key: RandomState,
     /// Of this hour, and of the next or the last one.
-    addresses: [SharedSet; 2],
+    addresses: Box<[SharedSet; 2]>,
     /// Which set is of this hour.
     hour: AtomicUsize,
     software: Box<[Software]>,
@@ -48,7 +48,7 @@ impl Default for Crowd {
         static KEY: OnceLock<RandomState> = OnceLock::new();
         Self {
             key: KEY.get_or_init(RandomState::new).clone(),
-            addresses: Default::default(),
+            addresses: Box::default(),
             hour: AtomicUsize::new(0),
             software: (0..SOFTWARE).map(|_| Software::default()).collect(),
         }
@@ -186,9 +186,9 @@ mod tests {
 
     fn addresses(crowds: &[Crowd]) -> u64 {
         let mut set = UniqueSet::default();
-        crowds
-            .iter()
-            .for_each(|crowd| crowd.read_addresses(&mut set));
+        for crowd in crowds {
+            crowd.read_addresses(&mut set);
+        }
         set.estimate()
     }
 

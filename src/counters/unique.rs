@@ -1,5 +1,5 @@
-//! How many different things were seen, without keeping any of them: HyperLogLog, read by Ertl's improved
-//! estimator ("New cardinality estimation algorithms for HyperLogLog sketches", 2017), which needs no
+//! How many different things were seen, without keeping any of them: `HyperLogLog`, read by Ertl's improved
+//! estimator ("New cardinality estimation algorithms for `HyperLogLog` sketches", 2017), which needs no
 //! correction for small numbers and none for large ones.
 
 use std::array;

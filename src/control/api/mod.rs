@@ -40,7 +40,8 @@ pub(super) fn router(state: State) -> Router {
         .merge(openapi::open_routes())
         .merge(pages::routes());
     let require = || from_fn_with_state(state.clone(), auth::require);
-    let stats = small::stats_route()
+    let shared = small::stats_route()
+        .layer(from_fn(bounded))
         .layer(require())
         .layer(from_fn_with_state(state.clone(), pages::page_or_json));
     // With a token even what does not exist: nobody else learns what does.
@@ -57,7 +58,7 @@ pub(super) fn router(state: State) -> Router {
         .fallback(unknown)
         .layer(from_fn(bounded))
         .layer(require());
-    open.merge(stats)
+    open.merge(shared)
         .merge(guarded)
         .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
         .layer(from_fn_with_state(state.clone(), frame))

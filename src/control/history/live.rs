@@ -153,7 +153,7 @@ impl Recent {
                 .find(|sample| sample.at + WINDOW <= last.at);
             let before = before.or(self.samples.front()).unwrap_or(last);
             live.counted = last.counted.since(&before.counted);
-            live.seconds = (last.at - before.at).as_secs_f64();
+            live.seconds = last.at.saturating_sub(before.at).as_secs_f64();
             live.cores = loads(&before.cores, &last.cores, live.seconds);
             live.http_threads = loads(&before.http_threads, &last.http_threads, live.seconds);
         }
@@ -167,9 +167,9 @@ impl Recent {
         let pairs = self.samples.iter().zip(self.samples.iter().skip(1));
         let point = |(before, after): (&Sample, &Sample)| {
             let counted = after.counted.since(&before.counted);
-            let seconds = (after.at - before.at).as_secs_f64();
+            let seconds = after.at.saturating_sub(before.at).as_secs_f64();
             Point {
-                ago_s: (last.at - after.at).as_secs_f64(),
+                ago_s: last.at.saturating_sub(after.at).as_secs_f64(),
                 requests: rate(counted.requests(), seconds),
                 answers: rate(counted.answers(), seconds),
             }

@@ -198,7 +198,7 @@ impl History {
             let mut book = self.book();
             let hours = std::mem::take(&mut book.dirty_hours);
             let days = std::mem::take(&mut book.dirty_days);
-            (book.rows(&hours, &book.hours), book.rows(&days, &book.days))
+            (rows(&hours, &book.hours), rows(&days, &book.days))
         };
         let kept_from = day_of(self.now().unix_s).saturating_sub(HOURS_KEPT_DAYS * DAY_S);
         let put = |span, rows: &[(u64, Bucket)]| {
@@ -286,11 +286,11 @@ impl Book {
         self.hours = self.hours.split_off(&before);
         self.dirty_hours = self.dirty_hours.split_off(&before);
     }
+}
 
-    fn rows(&self, starts: &BTreeSet<u64>, of: &BTreeMap<u64, Bucket>) -> Vec<(u64, Bucket)> {
-        starts
-            .iter()
-            .filter_map(|start| Some((*start, *of.get(start)?)))
-            .collect()
-    }
+fn rows(starts: &BTreeSet<u64>, of: &BTreeMap<u64, Bucket>) -> Vec<(u64, Bucket)> {
+    starts
+        .iter()
+        .filter_map(|start| Some((*start, *of.get(start)?)))
+        .collect()
 }

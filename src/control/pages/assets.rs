@@ -1,6 +1,7 @@
 //! What a page needs beside itself. A hash of the content is part of each name, so that a browser may keep
 //! them for ever and has the right ones after an update.
 
+use std::fmt::Write;
 use std::sync::LazyLock;
 
 use axum::Router;
@@ -48,11 +49,11 @@ pub(super) static ICON: LazyLock<Asset> = LazyLock::new(|| {
 impl Asset {
     fn new(name: &str, extension: &str, kind: &'static str, text: &'static str) -> Self {
         let digest = Sha256::digest(text.as_bytes());
-        let hash: String = digest
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hash = digest.iter().take(8).fold(String::new(), |mut hash, byte| {
+            // Writing into a string cannot fail.
+            let _ = write!(hash, "{byte:02x}");
+            hash
+        });
         Self {
             path: format!("/assets/{name}.{hash}.{extension}"),
             tag: format!("\"{hash}\""),

@@ -17,8 +17,8 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::admit;
 use super::stats::{Moving, parts};
+use super::turned_away;
 use super::view::View;
 use crate::control::state::State;
 
@@ -95,7 +95,7 @@ impl Audience {
 }
 
 pub(super) async fn listen(state: State, uri: Uri, headers: HeaderMap) -> Response {
-    if let Err(refused) = admit(&state, &uri, &headers) {
+    if let Some(refused) = turned_away(&state, &uri, &headers) {
         return refused;
     }
     let Some((receiver, begins)) = state.audience.join(event(&state, false)) else {

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use super::admit;
+use super::turned_away;
 use super::view::{self, BEPS, Failure, View, by_family, by_protocol};
 use super::words;
 use crate::control::history::{Bucket, Figure, Live, ThreadLoad};
@@ -14,7 +14,7 @@ use crate::control::state::State;
 use crate::counters::{Family, Kind, Tally};
 
 pub(super) async fn stats(state: State, uri: Uri, headers: HeaderMap) -> Response {
-    if let Err(refused) = admit(&state, &uri, &headers) {
+    if let Some(refused) = turned_away(&state, &uri, &headers) {
         return refused;
     }
     let urls = view::urls(&state, &uri, &headers);
@@ -126,5 +126,8 @@ fn bucket(bucket: &Bucket) -> Value {
 fn failures(view: &View, kind: Failure) -> Value {
     let failures = view.failures();
     let of_kind = failures.into_iter().filter(|(of, _, _)| *of == kind);
-    Map::from_iter(of_kind.map(|(_, reason, n)| (reason.to_owned(), n.into()))).into()
+    let told: Map<String, Value> = of_kind
+        .map(|(_, reason, n)| (reason.to_owned(), n.into()))
+        .collect();
+    told.into()
 }

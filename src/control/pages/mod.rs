@@ -73,14 +73,14 @@ fn add_guards(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether somebody may see the statistics; the answer if not.
-fn admit(state: &State, uri: &Uri, headers: &HeaderMap) -> Result<(), Response> {
+/// The answer to somebody who may not see the statistics.
+fn turned_away(state: &State, uri: &Uri, headers: &HeaderMap) -> Option<Response> {
     if state.config.control.public_stats || state.auth().caller(uri, headers).is_ok() {
-        return Ok(());
+        return None;
     }
     state.counters.count_auth_failure();
     let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
-    Err((StatusCode::UNAUTHORIZED, challenge, NOT_PUBLIC).into_response())
+    Some((StatusCode::UNAUTHORIZED, challenge, NOT_PUBLIC).into_response())
 }
 
 /// `/stats` has two meanings: the page, and the torrents in JSON for scripts of the small tracker. It is

@@ -10,7 +10,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::charts::{self, Bar};
 use super::view::{self, BEPS, View, by_family, by_protocol};
-use super::{admit, words};
+use super::{turned_away, words};
 use crate::control::history::{Bucket, Figure, ThreadLoad};
 use crate::control::state::State;
 use crate::counters::{Family, Kind, Protocol, Tally};
@@ -28,7 +28,7 @@ pub(super) struct Moving {
 }
 
 pub(super) async fn page(state: State, uri: Uri, headers: HeaderMap) -> Response {
-    if let Err(refused) = admit(&state, &uri, &headers) {
+    if let Some(refused) = turned_away(&state, &uri, &headers) {
         return refused;
     }
     let view = View::of(&state);
@@ -45,59 +45,59 @@ impl Moving {
     pub(super) fn of(view: &View) -> Self {
         let live = &view.live;
         let [today, _] = view.last_days();
-        let line = charts::line(&live.points);
+        let curve = charts::line(&live.points);
         let mut texts = BTreeMap::new();
-        let mut text = |id: &str, value: String| {
+        let mut set = |id: &str, value: String| {
             texts.insert(id.to_owned(), value);
         };
-        text("requests", words::rate(live.rate(live.counted.requests())));
-        text("answers", words::rate(live.rate(live.counted.answers())));
-        text("failures", words::rate(live.rate(live.counted.failures())));
+        set("requests", words::rate(live.rate(live.counted.requests())));
+        set("answers", words::rate(live.rate(live.counted.answers())));
+        set("failures", words::rate(live.rate(live.counted.failures())));
         for (protocol, requests) in by_protocol(&live.counted) {
             let id = format!(
                 "requests-{}",
                 words::protocol(protocol).to_ascii_lowercase()
             );
-            text(&id, words::rate(live.rate(requests)));
+            set(&id, words::rate(live.rate(requests)));
         }
         let per_second = |figure| live.rate(live.counted.get(figure)).round() as u64;
-        text("bytes-in", words::bytes(per_second(Figure::BytesReceived)));
-        text("bytes-out", words::bytes(per_second(Figure::BytesSent)));
+        set("bytes-in", words::bytes(per_second(Figure::BytesReceived)));
+        set("bytes-out", words::bytes(per_second(Figure::BytesSent)));
         let sum =
             |of: fn(&View, Family) -> u64| Family::ALL.map(|family| of(view, family)).iter().sum();
         let (seeders, leechers): (u64, u64) = (sum(View::seeders), sum(View::leechers));
-        text("torrents", words::number(view.gauge(Tally::Torrents)));
-        text("peers", words::number(seeders + leechers));
-        text("seeders", words::number(seeders));
-        text("leechers", words::number(leechers));
+        set("torrents", words::number(view.gauge(Tally::Torrents)));
+        set("peers", words::number(seeders + leechers));
+        set("seeders", words::number(seeders));
+        set("leechers", words::number(leechers));
         for family in Family::ALL {
             let id = format!("peers-{}", words::family(family).to_ascii_lowercase());
-            text(
+            set(
                 &id,
                 words::number(view.seeders(family) + view.leechers(family)),
             );
         }
-        text("swarm-bytes", words::bytes(view.gauge(Tally::SwarmBytes)));
-        text("addresses", words::number(today.get(Figure::Addresses)));
-        text("completed", words::number(today.get(Figure::Completed)));
-        text(
+        set("swarm-bytes", words::bytes(view.gauge(Tally::SwarmBytes)));
+        set("addresses", words::number(today.get(Figure::Addresses)));
+        set("completed", words::number(today.get(Figure::Completed)));
+        set(
             "connections",
             words::number(view.gauge(Tally::ConnectionsOpen)),
         );
-        text("uptime", words::duration(live.now.uptime_s.into()));
-        text("line-top", line.top);
+        set("uptime", words::duration(live.now.uptime_s.into()));
+        set("line-top", curve.top);
         let mut attributes = vec![
-            ("line-requests".to_owned(), "d", line.requests),
-            ("line-answers".to_owned(), "d", line.answers),
+            ("line-requests".to_owned(), "d", curve.requests),
+            ("line-answers".to_owned(), "d", curve.answers),
         ];
         for (kind, loads) in [("core", &live.cores), ("http", &live.http_threads)] {
             for (number, load) in loads.iter().enumerate() {
-                text(
+                set(
                     &format!("{kind}-{number}-requests"),
                     words::rate(load.requests),
                 );
                 let busy = load.busy.map_or_else(|| "-".to_owned(), words::share);
-                text(&format!("{kind}-{number}-busy"), busy);
+                set(&format!("{kind}-{number}-busy"), busy);
                 let turn = load.turn.map_or_else(
                     || "-".to_owned(),
                     |turn| {
@@ -105,7 +105,7 @@ impl Moving {
                             .map_or_else(|| "long".to_owned(), words::short_time)
                     },
                 );
-                text(&format!("{kind}-{number}-turn"), turn);
+                set(&format!("{kind}-{number}-turn"), turn);
                 let width = load.busy.unwrap_or(0.0) * 100.0;
                 attributes.push((
                     format!("{kind}-{number}-bar"),
@@ -203,7 +203,7 @@ fn header(moving: &Moving) -> Markup {
     }
 }
 
-fn tile(name: &str, value: Markup, below: Markup) -> Markup {
+fn tile(name: &str, value: &Markup, below: &Markup) -> Markup {
     html! {
         div.tile {
             h2 { (name) }
@@ -216,18 +216,18 @@ fn tile(name: &str, value: Markup, below: Markup) -> Markup {
 fn tiles(moving: &Moving) -> Markup {
     let text = |id| moving.text(id);
     html! {
-        (tile("Requests/s", text("requests"), html! {
+        (tile("Requests/s", &text("requests"), &html! {
             "UDP " (text("requests-udp")) " \u{b7} HTTP " (text("requests-http")) " \u{b7} HTTPS " (text("requests-https"))
         }))
-        (tile("Answers/s", text("answers"), html! { (text("failures")) " not answered as asked" }))
-        (tile("Torrents", text("torrents"), html! { (text("swarm-bytes")) " of memory" }))
-        (tile("Peers", text("peers"), html! {
+        (tile("Answers/s", &text("answers"), &html! { (text("failures")) " not answered as asked" }))
+        (tile("Torrents", &text("torrents"), &html! { (text("swarm-bytes")) " of memory" }))
+        (tile("Peers", &text("peers"), &html! {
             (text("seeders")) " seeders \u{b7} " (text("leechers")) " leechers"
         }))
-        (tile("IPv4 peers", text("peers-ipv4"), html! { (text("peers-ipv6")) " over IPv6" }))
-        (tile("Addresses today", text("addresses"), html! { "an estimate; none is kept" }))
-        (tile("Traffic in/s", text("bytes-in"), html! { (text("bytes-out")) " out" }))
-        (tile("Completed today", text("completed"), html! { (text("connections")) " HTTP connections open" }))
+        (tile("IPv4 peers", &text("peers-ipv4"), &html! { (text("peers-ipv6")) " over IPv6" }))
+        (tile("Addresses today", &text("addresses"), &html! { "an estimate; none is kept" }))
+        (tile("Traffic in/s", &text("bytes-in"), &html! { (text("bytes-out")) " out" }))
+        (tile("Completed today", &text("completed"), &html! { (text("connections")) " HTTP connections open" }))
     }
 }
 
