@@ -227,10 +227,9 @@ fn valid(document: &Value, schema: &Value, value: &Value) -> Result<(), String> 
             schema["properties"].get(name),
             &schema["additionalProperties"],
         ) {
-            (Some(schema), _) => valid(document, schema, member),
             (None, Value::Null | Value::Bool(true)) => Ok(()),
             (None, Value::Bool(false)) => Err(format!("nobody knows of {name}")),
-            (None, schema) => valid(document, schema, member),
+            (Some(schema), _) | (None, schema) => valid(document, schema, member),
         }
         .map_err(|why| format!("{name}: {why}"))?;
     }

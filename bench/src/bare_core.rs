@@ -13,6 +13,7 @@ use shoal::gate::address_policy::AddressPolicy;
 use shoal::gate::connection_id::ConnectionIds;
 use shoal::net::steering::Steering;
 use shoal::net::{Datagram, Doorbell, Net, Origin};
+use shoal::request_log::RequestLog;
 use shoal::shard::{Mesh, Rules, Shard};
 use shoal::swarm::{self, Swarms};
 use shoal::wire::udp::{ANNOUNCE_LEN, TransactionId, ask};
@@ -150,6 +151,7 @@ impl BareCore {
             v4_mapped: false,
             scrape_hashes_max: 74,
             prefetch,
+            request_log: RequestLog::Off,
         };
         let access = Access {
             addresses: AddressPolicy {

@@ -1,4 +1,4 @@
-//! What there is to ask for, for programs: an `OpenAPI` 3.1 document. `tests/api_document.rs` holds it to the
+//! What there is to ask for, for programs: an OpenAPI 3.1 document. `tests/api_document.rs` holds it to the
 //! routes, in both directions.
 
 use axum::Router;
