@@ -101,8 +101,10 @@ fn write_past(folder: &Path) {
     }
     for ago in 1..48_u32 {
         let of_day = (hour - u64::from(ago) * 3600) / 3600 % 24;
-        let scale =
-            9000.0 * (1.6 + (of_day as f64 / 24.0 * 6.28 - 2.4).sin() + 0.1 * f64::from(ago).sin());
+        let scale = 9000.0
+            * (1.6
+                + (of_day as f64 / 24.0 * std::f64::consts::TAU - 2.4).sin()
+                + 0.1 * f64::from(ago).sin());
         records
             .put_statistics(Span::Hour, hour - u64::from(ago) * 3600, &row(scale))
             .unwrap();

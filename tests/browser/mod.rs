@@ -1,4 +1,4 @@
-//! A real Chromium without a screen, driven over the WebDriver protocol by its own driver. Both end with
+//! A real Chromium without a screen, driven over the `WebDriver` protocol by its own driver. Both end with
 //! their owner.
 
 #![allow(
@@ -62,7 +62,10 @@ impl Chromium {
             "goog:loggingPrefs": { "browser": "ALL" },
         } } });
         let session = browser.ask("/session", &wanted);
-        browser.session = session["sessionId"].as_str().expect("a session").to_owned();
+        session["sessionId"]
+            .as_str()
+            .expect("a session")
+            .clone_into(&mut browser.session);
         browser
     }
 
