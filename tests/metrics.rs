@@ -246,6 +246,9 @@ fn what_was_sent_is_what_is_counted() {
     assert_eq!(page.sum("shoal_torrents"), 1.0);
     assert_eq!(page.sum("shoal_peers"), 10.0);
     assert_eq!(page.sum("shoal_http_connections_open"), 2.0);
+    // All from one address; one announce, with port 0, was not admitted.
+    assert_eq!(page.get("shoal_unique_addresses"), 1.0);
+    assert_eq!(page.sum("shoal_client_announces_total"), 10.0);
     // Each core has its row.
     for core in ["0", "1"] {
         let turns = page.get(&format!("shoal_turns_total{{core=\"{core}\"}}"));

@@ -39,7 +39,8 @@ pub(super) const CONTROL: &[Key] = &[
     ),
     Key::switch(
         "public_stats",
-        "Show the page of statistics to everybody; what changes anything needs a token or a login.",
+        "Show the page of statistics and /metrics to everybody; what changes anything needs a token or a\n\
+         login.",
         |config, _| config.control.public_stats,
         |config, _, public| config.control.public_stats = public,
     ),

@@ -7,6 +7,7 @@ use nix::sys::statvfs::statvfs;
 
 use super::page::{Metric, Page, Value};
 use crate::control::state::Parts;
+use crate::counters::UniqueSet;
 use crate::gate::access::HashAccess;
 use crate::limits::HANDOVER_QUEUE_LEN;
 
@@ -59,6 +60,16 @@ static QUEUE_MAX: Metric = Metric::gauge(
     "shoal_queue_limit",
     &[],
     "Requests that may wait in front of a core; further ones are dropped as handover_full or answered as overloaded",
+);
+static ADDRESSES: Metric = Metric::gauge(
+    "shoal_unique_addresses",
+    &[],
+    "About how many addresses have announced in this hour of UTC, of IPv6 networks of 64 bits",
+);
+static SOFTWARE: Metric = Metric::counter(
+    "shoal_client_announces_total",
+    &["client"],
+    "Announces that were admitted, by the software that the peer id names; what has no name is other",
 );
 static SNAPSHOTS: Metric = Metric::counter(
     "shoal_snapshots_total",
@@ -142,7 +153,7 @@ static CONTROL_CONNECTIONS: Metric = Metric::counter(
 );
 
 /// All of this file.
-pub(super) static METRICS: [&Metric; 26] = [
+pub(super) static METRICS: [&Metric; 28] = [
     &BUILD,
     &MODE,
     &STARTED,
@@ -153,6 +164,8 @@ pub(super) static METRICS: [&Metric; 26] = [
     &TURN_BATCH,
     &QUEUE,
     &QUEUE_MAX,
+    &ADDRESSES,
+    &SOFTWARE,
     &SNAPSHOTS,
     &SNAPSHOT_BYTES,
     &SNAPSHOT_INTERVAL,
@@ -186,6 +199,7 @@ pub(super) fn collect(state: &Parts, page: &mut Page) {
         page.set(&CONNECTIONS_MAX, config.connections.max);
     }
     turns(state, page);
+    crowd(state, page);
     if let Some(totals) = state.store_totals() {
         page.family(&SNAPSHOTS)
             .add(&["written"], totals.written)
@@ -244,6 +258,25 @@ fn turns(state: &Parts, page: &mut Page) {
         page.family(&QUEUE).add(&[&core], waiting);
     }
     page.set(&QUEUE_MAX, HANDOVER_QUEUE_LEN);
+}
+
+/// Who announces.
+fn crowd(state: &Parts, page: &mut Page) {
+    let mut addresses = UniqueSet::default();
+    for counters in state.cores.iter().chain(&state.http_threads) {
+        counters.crowd.read_addresses(&mut addresses);
+    }
+    page.set(&ADDRESSES, addresses.estimate());
+    // Letters of a peer id are for anybody to choose; only names that we gave are few.
+    let mut other = 0;
+    for (name, announces) in state.history.software().by_name() {
+        if name.starts_with('-') || name == "other" {
+            other += announces;
+        } else {
+            page.family(&SOFTWARE).add(&[&name], announces);
+        }
+    }
+    page.family(&SOFTWARE).add(&["other"], other);
 }
 
 /// Who may use the tracker.
