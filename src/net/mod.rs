@@ -33,7 +33,7 @@ use std::time::Duration;
 
 pub use batch::{Datagram, Inbox, Outbox};
 pub use doorbell::Doorbell;
-pub use priority::low_priority;
+pub use priority::{background, low_priority};
 pub use ring::OpenRing;
 
 use mmsg::Mmsg;

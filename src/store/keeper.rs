@@ -16,7 +16,7 @@ use super::telling::{Telling, Wanted};
 use super::{SALT_LEN, Settings, Store, SwarmsFile, open, schema};
 use crate::clock::{Clock, Stopwatch};
 use crate::counters::{Tally, ThreadCounters};
-use crate::net::low_priority;
+use crate::net::background;
 use crate::seldom::Seldom;
 use crate::shard::{Chunk, Collector, Export};
 use crate::swarm::Swarms;
@@ -108,7 +108,7 @@ impl Keeper {
         let thread = thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || {
-                low_priority();
+                background();
                 work.run(&receiver);
                 drop(alive);
             })?;
