@@ -149,39 +149,57 @@ fn thread_of(process: u32, name: &str) -> Pid {
     Pid::from_raw(id.parse().unwrap())
 }
 
-#[test]
-fn the_watchdog_is_fed_while_all_cores_turn_and_no_longer() {
-    let (manager, socket) = Manager::new();
-    let mut command = run(&socket);
-    command.env("WATCHDOG_USEC", "2000000");
-    let mut tracker = TrackerProcess::start_command(command, 1);
+/// A tracker with HTTP whose watchdog wants to be fed every two seconds, and has been for four.
+fn watched(manager: &Manager, socket: &str) -> TrackerProcess {
+    let mut command = run(socket);
+    command
+        .args(["--set", "http.listen=127.0.0.1:0"])
+        .args(["--set", "workers.http_threads=2"])
+        .env("WATCHDOG_USEC", "2000000");
+    let tracker = TrackerProcess::start_command(command, 1);
     assert_eq!(manager.hear().unwrap(), "READY=1\n");
+    // Nobody asks for anything meanwhile.
     for _ in 0..8 {
         assert_eq!(manager.hear().unwrap(), "WATCHDOG=1\n");
     }
+    tracker
+}
 
-    let core = thread_of(tracker.id(), "core-1");
-    let held = ptrace::seize(core, ptrace::Options::empty());
-    if held.is_err() {
+/// Holds a thread and expects that the watchdog is not fed until it is let go.
+fn expect_watched(thread: &str, called: &str) {
+    let (manager, socket) = Manager::new();
+    let mut tracker = watched(&manager, &socket);
+    let held = thread_of(tracker.id(), thread);
+    if ptrace::seize(held, ptrace::Options::empty()).is_err() {
         eprintln!("this host lets nobody hold a thread");
         return;
     }
-    ptrace::interrupt(core).unwrap();
-    waitpid(core, Some(WaitPidFlag::__WALL)).unwrap();
-    // It is fed every half second, until the core has stood still for three.
+    ptrace::interrupt(held).unwrap();
+    waitpid(held, Some(WaitPidFlag::__WALL)).unwrap();
+    // It is fed every half second, until the thread has stood still for three.
     let pause = Duration::from_secs(2);
     manager.socket.set_read_timeout(Some(pause)).unwrap();
     let deadline = Instant::now() + PATIENCE;
     while manager.hear().is_ok() {
         assert!(Instant::now() < deadline, "it is fed for ever");
     }
-    tracker.wait_for_log("core 1 stands still", PATIENCE);
+    tracker.wait_for_log(&format!("{called} stands still"), PATIENCE);
 
-    ptrace::detach(core, None).unwrap();
+    ptrace::detach(held, None).unwrap();
     manager.socket.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(manager.hear().unwrap(), "WATCHDOG=1\n");
     tracker.signal(Signal::SIGTERM);
     assert_eq!(manager.hear_news(), "STOPPING=1\n");
+}
+
+#[test]
+fn the_watchdog_is_fed_while_all_cores_turn_and_no_longer() {
+    expect_watched("core-1", "core 1");
+}
+
+#[test]
+fn the_watchdog_is_not_fed_while_an_http_thread_hangs() {
+    expect_watched("http-1", "HTTP thread 1");
 }
 
 #[test]

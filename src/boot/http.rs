@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use arc_swap::ArcSwap;
@@ -60,6 +60,8 @@ pub(super) struct Http {
     /// Those of all listeners, the control server's among them.
     pub(super) certificates: Vec<Arc<Tls>>,
     desks: Vec<Counter>,
+    /// What each thread makes grow after its desk was rung.
+    beats: Vec<Arc<AtomicU64>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     full_scrapes: Option<(Arc<FullScrapes>, JoinHandle<()>)>,
@@ -225,6 +227,7 @@ impl Http {
         }
         self.desks.clone_from(&counters);
         self.counters = (0..threads).map(|_| Arc::default()).collect();
+        self.beats = (0..threads).map(|_| Arc::default()).collect();
         let (ready, readiness) = bounded(threads);
         for (number, (counter, listeners)) in counters.into_iter().zip(listeners).enumerate() {
             let parts = Parts {
@@ -237,6 +240,7 @@ impl Http {
                 clock: clock.clone(),
                 events: events.clone(),
                 stop: Arc::clone(&self.stop),
+                beats: Arc::clone(&self.beats[number]),
                 connections_max,
                 idle_timeout_s: config.connections.idle_timeout,
                 request_timeout_s: config.connections.request_timeout,
@@ -332,6 +336,13 @@ impl Http {
     /// Lets every thread look around.
     pub(super) fn wake(&self) {
         self.bells().ring();
+    }
+
+    /// How often each thread has looked around. One that goes on has done it again soon after
+    /// [`Self::wake`].
+    pub(super) fn beats(&self) -> Vec<u64> {
+        let read = |beats: &Arc<AtomicU64>| beats.load(Ordering::Relaxed);
+        self.beats.iter().map(read).collect()
     }
 
     /// What wakes every thread.

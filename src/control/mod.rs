@@ -204,7 +204,7 @@ pub fn run(
                 if feeding.as_mut().is_some_and(Chore::is_due)
                     && let Some(watchdog) = &mut watchdog
                 {
-                    watchdog.feed(&tracker.cores());
+                    watchdog.feed(&tracker.cores(), &tracker.http_beats());
                 }
             }
             Ok(Event::Report) => report(&tracker),

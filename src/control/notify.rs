@@ -1,5 +1,5 @@
 //! What systemd is told, where it started the tracker: ready, reloading, stopping, and that all cores
-//! still turn (`sd_notify(3)`). Elsewhere nobody is told anything.
+//! and HTTP threads still turn (`sd_notify(3)`). Elsewhere nobody is told anything.
 
 use std::io;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use sd_notify::NotifyState;
 use crate::clock::Stopwatch;
 use crate::counters::{Tally, Totals};
 
-/// Least time after which a core counts as standing still: an idle one turns once a second.
+/// Least time after which a thread counts as standing still: an idle core turns once a second.
 const STILL_MIN: Duration = Duration::from_secs(3);
 
 /// Everything is bound and restored, or read again.
@@ -38,13 +38,13 @@ fn tell(states: &[NotifyState<'_>]) {
     }
 }
 
-/// Gives signs of life while every core turns.
+/// Gives signs of life while every core and every HTTP thread turns.
 pub(super) struct Watchdog {
     /// Within which time systemd wants to hear one.
     timeout: Duration,
     age: Stopwatch,
-    /// The turns of each core, and at which age that number was seen to change.
-    cores: Vec<(u64, Duration)>,
+    cores: Progress,
+    http_threads: Progress,
     complained: bool,
 }
 
@@ -59,7 +59,8 @@ impl Watchdog {
         Self {
             timeout,
             age: Stopwatch::start(),
-            cores: Vec::new(),
+            cores: Progress::default(),
+            http_threads: Progress::default(),
             complained: false,
         }
     }
@@ -69,34 +70,58 @@ impl Watchdog {
         self.timeout / 4
     }
 
-    /// Gives a sign of life, unless one of these cores stands still; the first time that one does is a
-    /// warning.
-    pub(super) fn feed(&mut self, cores: &[Totals]) {
+    /// Gives a sign of life, unless one of these cores stands still, or one of the HTTP threads, of which
+    /// these numbers grow; the first time that one does is a warning.
+    pub(super) fn feed(&mut self, cores: &[Totals], http_beats: &[u64]) {
         let turns = cores.iter().map(|totals| totals.tally(Tally::Turns));
-        match self.stuck(turns, self.age.elapsed()) {
-            None => {
+        let (age, still) = (self.age.elapsed(), self.still());
+        let core = self.cores.stuck(turns, age, still);
+        let http_thread = self
+            .http_threads
+            .stuck(http_beats.iter().copied(), age, still);
+        let stuck = match (core, http_thread) {
+            (Some(core), _) => format!("core {core}"),
+            (None, Some(number)) => format!("HTTP thread {number}"),
+            (None, None) => {
                 self.complained = false;
                 // systemd is gone when it does not take it, and then it cannot mind.
                 let _: io::Result<()> = sd_notify::notify(&[NotifyState::Watchdog]);
+                return;
             }
-            Some(core) if !self.complained => {
-                self.complained = true;
-                warn!("core {core} stands still; the watchdog of systemd is not fed");
-            }
-            Some(_) => {}
+        };
+        if !std::mem::replace(&mut self.complained, true) {
+            warn!("{stuck} stands still; the watchdog of systemd is not fed");
         }
     }
 
-    /// The first core whose turns have not become more for half of the time that systemd waits.
-    fn stuck(&mut self, turns: impl Iterator<Item = u64>, age: Duration) -> Option<usize> {
-        let still = (self.timeout / 2).max(STILL_MIN);
+    /// How long a thread may take for its next turn: half of the time that systemd waits.
+    fn still(&self) -> Duration {
+        (self.timeout / 2).max(STILL_MIN)
+    }
+}
+
+/// What some threads count of their turns.
+#[derive(Default)]
+struct Progress {
+    /// The number of each, and at which age it was seen to change.
+    threads: Vec<(u64, Duration)>,
+}
+
+impl Progress {
+    /// The first thread whose number has not changed for as long as `still`.
+    fn stuck(
+        &mut self,
+        turns: impl Iterator<Item = u64>,
+        age: Duration,
+        still: Duration,
+    ) -> Option<usize> {
         let mut stuck = None;
-        for (core, turns) in turns.enumerate() {
-            match self.cores.get_mut(core) {
-                None => self.cores.push((turns, age)),
+        for (thread, turns) in turns.enumerate() {
+            match self.threads.get_mut(thread) {
+                None => self.threads.push((turns, age)),
                 Some((seen, since)) if *seen != turns => (*seen, *since) = (turns, age),
                 Some((_, since)) if age.saturating_sub(*since) < still => {}
-                Some(_) => stuck = stuck.or(Some(core)),
+                Some(_) => stuck = stuck.or(Some(thread)),
             }
         }
         stuck
@@ -108,10 +133,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_core_that_does_not_turn_for_half_of_the_time_is_stuck_until_it_turns_again() {
-        let mut watchdog = Watchdog::with_timeout(Duration::from_secs(30));
+    fn a_thread_that_does_not_turn_for_half_of_the_time_is_stuck_until_it_turns_again() {
+        let still = Watchdog::with_timeout(Duration::from_secs(30)).still();
+        let mut threads = Progress::default();
         let mut stuck = |second, turns: [u64; 2]| {
-            watchdog.stuck(turns.into_iter(), Duration::from_secs(second))
+            threads.stuck(turns.into_iter(), Duration::from_secs(second), still)
         };
         assert_eq!(stuck(0, [5, 5]), None);
         assert_eq!(stuck(10, [6, 5]), None);
@@ -124,13 +150,12 @@ mod tests {
 
     #[test]
     fn a_core_that_idles_is_not_stuck_however_impatient_systemd_is() {
-        let mut watchdog = Watchdog::with_timeout(Duration::from_secs(1));
+        let watchdog = Watchdog::with_timeout(Duration::from_secs(1));
+        let mut cores = Progress::default();
         for quarter in 0..40 {
             let age = watchdog.every() * quarter;
-            assert_eq!(
-                watchdog.stuck([u64::from(quarter / 4)].into_iter(), age),
-                None
-            );
+            let turns = [u64::from(quarter / 4)].into_iter();
+            assert_eq!(cores.stuck(turns, age, watchdog.still()), None);
         }
     }
 }

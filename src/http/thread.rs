@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -66,6 +66,8 @@ pub struct Parts {
     pub events: Sender<Event>,
     /// Set when the tracker stops; whoever sets it rings the thread's desk.
     pub stop: Arc<AtomicBool>,
+    /// Grows whenever the thread looks at its desk, so after each ring of it as long as it goes on.
+    pub beats: Arc<AtomicU64>,
     /// Most connections of this thread.
     pub connections_max: usize,
     /// Seconds that an idle connection is kept.
@@ -136,6 +138,7 @@ async fn serve<E: Executor>(parts: Parts) -> io::Result<()> {
     }
     std::future::poll_fn(|cx| {
         thread.asks.work(cx);
+        parts.beats.fetch_add(1, Ordering::Relaxed);
         // Lets go of lists that were replaced, though nobody may ask for a long time.
         thread.with_access(|_| ());
         if thread.stops() {
