@@ -4,7 +4,8 @@
 use std::fmt::Display;
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -119,6 +120,12 @@ impl From<JsonRejection> for Problem {
     }
 }
 
+impl From<BytesRejection> for Problem {
+    fn from(rejection: BytesRejection) -> Self {
+        Self::new(rejection.status(), rejection.body_text())
+    }
+}
+
 impl From<PathRejection> for Problem {
     fn from(rejection: PathRejection) -> Self {
         Self::new(rejection.status(), rejection.body_text())
@@ -146,10 +153,19 @@ impl<T: DeserializeOwned> FromRequest<State> for Body<T> {
 impl<T: DeserializeOwned> OptionalFromRequest<State> for Body<T> {
     type Rejection = Problem;
 
-    /// None without a `Content-Type`.
+    /// None without a body. One that does not say what it is, is refused: what it tells, such as a
+    /// reason, would else be lost without a word.
     async fn from_request(request: Request, state: &State) -> Result<Option<Self>, Problem> {
-        let json = <Json<T> as OptionalFromRequest<State>>::from_request(request, state).await?;
-        Ok(json.map(|Json(body)| Self(body)))
+        if request.headers().contains_key(header::CONTENT_TYPE) {
+            let json = <Self as FromRequest<State>>::from_request(request, state).await?;
+            return Ok(Some(json));
+        }
+        let body = Bytes::from_request(request, state).await?;
+        if body.is_empty() {
+            return Ok(None);
+        }
+        let detail = "a body needs the header `Content-Type: application/json`";
+        Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
     }
 }
 

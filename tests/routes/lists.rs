@@ -65,6 +65,32 @@ fn torrents_are_listed_in_bulk_read_by_pages_and_unlisted_in_bulk() {
 }
 
 #[test]
+fn a_reason_in_a_body_that_does_not_say_it_is_json_is_refused_and_none_is_lost() {
+    let api = Api::start();
+    let target = format!("/api/v1/blocklist/{HIGHER}");
+    let body = json!({"reason": "court order 7"}).to_string();
+    let ask =
+        |method, headers: &str, body: &str| api.ask(method, &with_token(&target), headers, body);
+    for method in ["POST", "DELETE"] {
+        let told = problem(&ask(method, "", &body), 415);
+        assert!(told.contains("Content-Type: application/json"), "{told}");
+    }
+    problem(&api.get(&target), 404);
+    assert_eq!(
+        api.send("POST", &target, &json!({"reason": "court order 7"})),
+        json!({"added": 1})
+    );
+    assert_eq!(api.told(&target)["reason"], "court order 7");
+    // Without any body there is no reason.
+    assert_eq!(
+        crate::api::json(&ask("DELETE", "", "")),
+        json!({"removed": 1})
+    );
+    assert_eq!(crate::api::json(&ask("POST", "", "")), json!({"added": 1}));
+    assert_eq!(api.told(&target)["reason"], "");
+}
+
+#[test]
 fn an_info_hash_of_version_2_is_listed_by_its_first_40_digits() {
     let api = Api::start();
     let long = format!("{HIGHER}{}", "0123456789abcdef01234567");
