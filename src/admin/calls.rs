@@ -128,18 +128,29 @@ fn described(torrent: &Metainfo) -> impl Iterator<Item = Value> {
     })
 }
 
-/// Hands over torrents with their peers and counts of completed downloads. Gives how many torrents and
-/// peers the tracker took.
-pub fn import(client: &Client, torrents: &[Torrent]) -> Result<(u64, u64), Problem> {
-    let (mut taken_torrents, mut taken_peers) = (0, 0);
+/// What became of torrents and peers that were handed over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Imported {
+    /// Torrents that the tracker took.
+    pub torrents: u64,
+    /// Peers that it took.
+    pub peers: u64,
+    /// Peers that it left out because its rules do not admit their addresses.
+    pub refused_peers: u64,
+}
+
+/// Hands over torrents with their peers and counts of completed downloads.
+pub fn import(client: &Client, torrents: &[Torrent]) -> Result<Imported, Problem> {
+    let mut imported = Imported::default();
     let mut batch: Vec<Value> = Vec::new();
     let mut peers_in_batch = 0;
     let mut send = |batch: &mut Vec<Value>| -> Result<(), Problem> {
         if !batch.is_empty() {
             let body = json!({"torrents": std::mem::take(batch)});
             let answer = client.send(Method::Post, "/api/v1/import", Some(&body))?;
-            taken_torrents += number(&answer, "torrents");
-            taken_peers += number(&answer, "peers");
+            imported.torrents += number(&answer, "torrents");
+            imported.peers += number(&answer, "peers");
+            imported.refused_peers += number(&answer, "refused_peers");
         }
         Ok(())
     };
@@ -164,7 +175,7 @@ pub fn import(client: &Client, torrents: &[Torrent]) -> Result<(u64, u64), Probl
         }
     }
     send(&mut batch)?;
-    Ok((taken_torrents, taken_peers))
+    Ok(imported)
 }
 
 fn peer(peer: &Peer) -> Value {

@@ -128,10 +128,11 @@ impl Tracker {
             collector: collector.clone(),
         };
         let rules = rules::rules(config, &tracker.listeners, steering)?;
+        let access = Arc::clone(tracker.registrar.access());
         let share_of = |core| {
             shelf
                 .as_ref()
-                .map(|shelf| shelf.share(core, steering, clock))
+                .map(|shelf| shelf.share(core, steering, &access, clock))
         };
         let places = meshes.into_iter().map(|mesh| {
             let kept = share_of(mesh.me());
@@ -405,6 +406,14 @@ impl Tracker {
     /// The counters of each HTTP thread.
     pub fn http_threads(&self) -> Vec<Totals> {
         self.http.counters.iter().map(|c| c.read()).collect()
+    }
+
+    /// How often each HTTP thread has looked around, as an idle one does only when it is woken: all of
+    /// them are woken for the next time that this is asked.
+    pub fn http_beats(&self) -> Vec<u64> {
+        let beats = self.http.beats();
+        self.http.wake();
+        beats
     }
 
     /// The counters of all cores and HTTP threads together.

@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use log::{info, warn};
 
 use super::rules;
 use crate::clock::{Clock, Stopwatch};
 use crate::config::Config;
 use crate::counters::ThreadCounters;
+use crate::gate::access::Access;
 use crate::net::steering::Steering;
 use crate::shard::Collector;
 use crate::store::{self, Claim, Keeper, Opened, Records, Refusal, Store};
@@ -31,6 +33,7 @@ pub(super) struct Share {
     store: Arc<Store>,
     steering: Steering,
     core: usize,
+    access: Arc<ArcSwap<Access>>,
     clock: Clock,
 }
 
@@ -94,12 +97,19 @@ impl Shelf {
         self.records.clone()
     }
 
-    /// The share of a core.
-    pub(super) fn share(&self, core: usize, steering: Steering, clock: &Clock) -> Share {
+    /// The share of a core, as far as the rules about addresses admit peers.
+    pub(super) fn share(
+        &self,
+        core: usize,
+        steering: Steering,
+        access: &Arc<ArcSwap<Access>>,
+        clock: &Clock,
+    ) -> Share {
         Share {
             store: Arc::clone(&self.store),
             steering,
             core,
+            access: Arc::clone(access),
             clock: clock.clone(),
         }
     }
@@ -114,10 +124,14 @@ impl Shelf {
             damage = damage.or(got.damage);
         }
         let ms = self.stopwatch.elapsed().as_millis();
+        let unwelcome = match sum.unwelcome {
+            0 => String::new(),
+            n => format!(", {n} have addresses that are not admitted"),
+        };
         if let Some(taken_unix_s) = self.store.taken_unix_s() {
             info!(
                 "restored {} torrents with {} peers in {}.{:03} s from a snapshot {} s old; {} peers \
-                 were silent for too long, {} found no room",
+                 were silent for too long, {} found no room{unwelcome}",
                 sum.torrents,
                 sum.peers,
                 ms / 1000,
@@ -145,7 +159,10 @@ impl Share {
     /// Fills the swarms of a core. To be done on its thread, so that the memory is near it.
     pub(super) fn restore(self, swarms: &mut Swarms) -> Got {
         let owns = |info_hash: &_| self.steering.core_of(info_hash) == self.core;
-        let (restored, read) = self.store.restore(self.clock.now(), owns, swarms);
+        let access = self.access.load_full();
+        let admits = |address| access.addresses.admits(address);
+        let now = self.clock.now();
+        let (restored, read) = self.store.restore(now, owns, admits, swarms);
         Got {
             restored,
             damage: read.err(),

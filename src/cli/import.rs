@@ -265,9 +265,16 @@ impl Import {
         if !records.torrents.is_empty() {
             let peers = records.torrents.iter().map(|torrent| torrent.peers.len());
             let peers = peers.sum();
-            let (taken, taken_peers) = calls::import(client, &records.torrents)?;
-            done.count("torrents", records.torrents.len(), Some(taken));
-            done.count("peers", peers, Some(taken_peers));
+            let imported = calls::import(client, &records.torrents)?;
+            done.count("torrents", records.torrents.len(), Some(imported.torrents));
+            done.count("peers", peers, Some(imported.peers));
+            if imported.refused_peers > 0 {
+                done.notes.push(format!(
+                    "peers left out because the tracker does not admit their addresses \
+                     (announce.allow_private_peers, announce.ignore_ip): {}",
+                    imported.refused_peers
+                ));
+            }
         }
         Ok(done)
     }

@@ -45,6 +45,11 @@ impl AddressPolicy {
             Err(Refusal::NotPublic)
         }
     }
+
+    /// Whether a peer that was in a swarm elsewhere, or in an earlier life, may be in one here.
+    pub fn admits(&self, address: IpAddr) -> bool {
+        !self.ignored.contains(address) && (self.allow_private || is_public(address))
+    }
 }
 
 /// True for an address that one host may have: a datagram from any other is forged or broken, and one

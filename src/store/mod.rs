@@ -36,6 +36,7 @@ mod telling;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -143,16 +144,17 @@ impl Store {
         Some(Taken::read(bytes).ok()?.unix_s)
     }
 
-    /// Brings back those torrents that `owns` is true for. An error is a phrase that says what is wrong
-    /// with the file; what was read before it has been restored.
+    /// Brings back those torrents that `owns` is true for, with those peers that `admits` is true for. An
+    /// error is a phrase that says what is wrong with the file; what was read before it has been restored.
     pub fn restore(
         &self,
         now: Now,
         owns: impl Fn(&InfoHash) -> bool,
+        admits: impl Fn(IpAddr) -> bool,
         swarms: &mut Swarms,
     ) -> (Restored, Result<(), String>) {
         let mut restored = Restored::default();
-        let read = self.read_all(now, owns, swarms, &mut restored);
+        let read = self.read_all(now, owns, admits, swarms, &mut restored);
         self.counters.count_restored(&restored);
         (restored, read)
     }
@@ -161,6 +163,7 @@ impl Store {
         &self,
         now: Now,
         owns: impl Fn(&InfoHash) -> bool,
+        admits: impl Fn(IpAddr) -> bool,
         swarms: &mut Swarms,
         restored: &mut Restored,
     ) -> Result<(), String> {
@@ -173,7 +176,7 @@ impl Store {
         let [swarms_on_disk] = databases.others;
         for block in swarms_on_disk.iter(&txn).map_err(failed)? {
             let (key, block) = block.map_err(failed)?;
-            self.read_block(key, block, now, &owns, swarms, restored)
+            self.read_block(key, block, now, &owns, &admits, swarms, restored)
                 .map_err(|Malformed| format!("the block {key:02x?} is malformed"))?;
         }
         Ok(())
@@ -185,6 +188,7 @@ impl Store {
         block: &[u8],
         now: Now,
         owns: &impl Fn(&InfoHash) -> bool,
+        admits: &impl Fn(IpAddr) -> bool,
         swarms: &mut Swarms,
         restored: &mut Restored,
     ) -> Result<(), Malformed> {
@@ -196,8 +200,14 @@ impl Store {
         while let Some(row) = block.next()? {
             if owns(&row.info_hash) {
                 let peers = row.peers(block.unit_s, elapsed_s);
-                let peers = peers.filter(|_| self.settings.keep_peers);
+                let mut unwelcome = 0;
+                let peers = peers.filter(|_| self.settings.keep_peers).filter(|peer| {
+                    let is_welcome = admits(peer.0.address());
+                    unwelcome += usize::from(!is_welcome);
+                    is_welcome
+                });
                 *restored += swarms.restore(row.info_hash, row.completed, now.uptime_s, peers);
+                restored.unwelcome += unwelcome;
             }
         }
         Ok(())

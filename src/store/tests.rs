@@ -127,7 +127,7 @@ impl Cores {
         for core in 0..self.cores.len() {
             let mut swarms = std::mem::replace(&mut self.cores[core], no_swarms(0));
             let owns = |info_hash: &_| self.owner(info_hash) == core;
-            let (restored, read) = store.restore(now, owns, &mut swarms);
+            let (restored, read) = store.restore(now, owns, |_| true, &mut swarms);
             read.unwrap();
             self.cores[core] = swarms;
             sum += restored;
@@ -426,7 +426,9 @@ fn use_it(folder: &Path, mangled: &[u8]) -> bool {
     };
     let mut set_aside = opened.set_aside;
     let mut swarms = no_swarms(1);
-    let (_, read) = opened.store.restore(now(0), |_| true, &mut swarms);
+    let (_, read) = opened
+        .store
+        .restore(now(0), |_| true, |_| true, &mut swarms);
     let mut store = opened.store;
     if let Err(why) = read {
         assert_eq!(set_aside, None);

@@ -137,6 +137,19 @@ impl PeerAddr {
             IpAddr::V6(v6) => Self::V6(join(&v6.octets(), port)),
         }
     }
+
+    /// The address.
+    pub fn address(&self) -> IpAddr {
+        fn cut<const N: usize>(wire: &[u8]) -> [u8; N] {
+            let mut octets = [0; N];
+            octets.copy_from_slice(&wire[..N]);
+            octets
+        }
+        match self {
+            Self::V4(wire) => IpAddr::from(cut::<4>(wire)),
+            Self::V6(wire) => IpAddr::from(cut::<16>(wire)),
+        }
+    }
 }
 
 /// How a peer takes part, or that it no longer does.

@@ -15,6 +15,8 @@ pub struct Restored {
     pub expired: usize,
     /// Peers for whom the memory budget left no room.
     pub refused: usize,
+    /// Peers whose addresses the operator's rules do not admit; they are left out before they get here.
+    pub unwelcome: usize,
 }
 
 impl std::ops::AddAssign for Restored {
@@ -23,6 +25,7 @@ impl std::ops::AddAssign for Restored {
         self.peers += other.peers;
         self.expired += other.expired;
         self.refused += other.refused;
+        self.unwelcome += other.unwelcome;
     }
 }
 

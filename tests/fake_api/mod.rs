@@ -337,7 +337,7 @@ impl State {
                 peers += 1;
             }
         }
-        Reply::ok(&json!({"torrents": torrents, "peers": peers}))
+        Reply::ok(&json!({"torrents": torrents, "peers": peers, "refused_peers": 0}))
     }
 
     fn swarm(&self, hash: &str, with_peers: bool) -> Value {

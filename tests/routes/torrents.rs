@@ -1,6 +1,7 @@
 //! What is known of torrents, and torrents that are registered, forgotten and brought over.
 
 use serde_json::{Value, json};
+use shoal::config::Config;
 use shoal::wire::InfoHash;
 
 use super::{all_rows, problem, random_hash};
@@ -207,7 +208,7 @@ fn torrents_of_another_tracker_are_taken_over_with_peers_and_counts() {
     ]});
     assert_eq!(
         api.send("POST", "/api/v1/import", &body),
-        json!({"torrents": 2, "peers": 4})
+        json!({"torrents": 2, "peers": 4, "refused_peers": 0})
     );
     let hashes = [bytes_of(HIGHER), bytes_of(LOWER)];
     let client = api.server.client();
@@ -216,7 +217,7 @@ fn torrents_of_another_tracker_are_taken_over_with_peers_and_counts() {
     // Again is harmless.
     assert_eq!(
         api.send("POST", "/api/v1/import", &body),
-        json!({"torrents": 0, "peers": 0})
+        json!({"torrents": 0, "peers": 0, "refused_peers": 0})
     );
     assert_eq!(client.scrape(id, &hashes), [(2, 7, 2), (0, u32::MAX, 0)]);
 
@@ -252,7 +253,7 @@ fn what_was_taken_over_survives_a_restart() {
     let body = json!({ "torrents": torrents });
     assert_eq!(
         api.send("POST", "/api/v1/import", &body),
-        json!({"torrents": 50, "peers": 10_000})
+        json!({"torrents": 50, "peers": 10_000, "refused_peers": 0})
     );
     let Api { server, folder } = api;
     server.tracker.stop().unwrap();
@@ -265,6 +266,52 @@ fn what_was_taken_over_survives_a_restart() {
         let counts = ["seeders", "completed", "leechers"].map(|name| &torrent[name]);
         assert_eq!(counts, [&json!(100), &json!(n), &json!(100)]);
     }
+}
+
+#[test]
+fn peers_that_could_not_announce_themselves_are_neither_taken_over_nor_restored() {
+    let mut kept = None;
+    let api = Api::start_with(|config| {
+        config.announce.allow_private_peers = false;
+        config.announce.ignore_ip = vec!["8.8.8.0/24".parse().unwrap()];
+        kept = Some(config.clone());
+    });
+    let peers = [
+        "10.0.0.1",
+        "192.168.7.7",
+        "127.0.0.1",
+        "::1",
+        "fd00::1",
+        "fe80::1",
+        "8.8.8.8",
+        "1.1.1.1",
+        "2a00::1",
+    ]
+    .map(|ip| json!({"ip": ip, "port": 6881, "left": 1}));
+    let body = json!({"torrents": [{"info_hash": HIGHER, "completed": 5, "peers": peers}]});
+    let import = |api: &Api| api.send("POST", "/api/v1/import", &body);
+    let told = json!({"torrents": 1, "peers": 2, "refused_peers": 7});
+    assert_eq!(import(&api), told);
+    let leechers = |api: &Api| api.told(&format!("/api/v1/torrent/{HIGHER}"))["leechers"].clone();
+    assert_eq!(leechers(&api), 2);
+
+    let mut config = kept.unwrap();
+    let restart = |api: Api, config: &Config| {
+        let Api { server, folder } = api;
+        server.tracker.stop().unwrap();
+        let server = Server::start(config);
+        Api { server, folder }
+    };
+    config.announce.allow_private_peers = true;
+    config.announce.ignore_ip.clear();
+    let api = restart(api, &config);
+    let told = json!({"torrents": 0, "peers": 7, "refused_peers": 0});
+    assert_eq!(import(&api), told, "where they may announce");
+    config.announce.allow_private_peers = false;
+    let api = restart(api, &config);
+    assert_eq!(leechers(&api), 3, "and 8.8.8.8 is one more");
+    let completed = api.told(&format!("/api/v1/torrent/{HIGHER}"))["completed"].clone();
+    assert_eq!(completed, 5);
 }
 
 #[test]

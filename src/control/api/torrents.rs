@@ -311,6 +311,8 @@ impl ImportedPeer {
 struct ImportedCount {
     torrents: usize,
     peers: usize,
+    /// Peers whose addresses the configuration does not admit.
+    refused_peers: usize,
 }
 
 async fn import(
@@ -327,8 +329,9 @@ async fn import(
             peers.collect::<Result<_, _>>()?,
         ))
     });
-    let torrents: Vec<Returning> = torrents.collect::<Result<_, Problem>>()?;
+    let mut torrents: Vec<Returning> = torrents.collect::<Result<_, Problem>>()?;
     let count = torrents.len();
+    let refused_peers = leave_out_unwelcome(&state, &mut torrents);
     let restored = state.errands.restore(torrents).await;
     let restored = restored.map_err(|_| Problem::busy())?;
     let work = move |state: &Parts| {
@@ -341,5 +344,18 @@ async fn import(
     Ok(Json(ImportedCount {
         torrents: restored.torrents,
         peers: restored.peers,
+        refused_peers,
     }))
+}
+
+/// Leaves out peers that could not announce themselves, for where they are. Returns how many.
+fn leave_out_unwelcome(state: &State, torrents: &mut [Returning]) -> usize {
+    let access = state.registrar.access().load();
+    let mut refused = 0;
+    for (_, _, peers) in torrents {
+        let before = peers.len();
+        peers.retain(|(peer, ..)| access.addresses.admits(peer.address()));
+        refused += before - peers.len();
+    }
+    refused
 }
