@@ -449,6 +449,34 @@ fn control_address(tracker: &mut TrackerProcess) -> SocketAddr {
 }
 
 #[test]
+fn what_the_kernel_drops_while_a_core_stands_still_is_on_the_page_and_among_the_numbers() {
+    let mut tracker = start(&["store.path=", "workers.receive_buffer=16 KiB"]);
+    let control = control_address(&mut tracker);
+    let stats = || json(&Browser::of(control).get("/stats.json"));
+    assert_eq!(stats()["kernel_drops"], 0);
+    tracker.signal(Signal::SIGSTOP);
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    for _ in 0..2000 {
+        socket.send_to(&[0; 3], tracker.address()).unwrap();
+    }
+    tracker.signal(Signal::SIGCONT);
+    let began = Instant::now();
+    let dropped = loop {
+        let stats = stats();
+        let dropped = stats["kernel_drops"].as_u64().unwrap();
+        let taken = stats["dropped"]["runt"].as_u64().unwrap_or(0);
+        if dropped > 0 && dropped + taken == 2000 {
+            break dropped;
+        }
+        assert!(began.elapsed() < PATIENCE, "{stats}");
+        thread::sleep(Duration::from_millis(100));
+    };
+    let page = Browser::of(control).get("/").text();
+    let shown = text_of(&page, "kernel-drops").replace(',', "");
+    assert_eq!(shown, dropped.to_string());
+}
+
+#[test]
 fn history_survives_an_ordinary_end() {
     let folder = tempfile::TempDir::new().unwrap();
     let store = format!("store.path={}", folder.path().join("data").display());

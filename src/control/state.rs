@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use axum::extract::FromRequestParts;
@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::counters::{ThreadCounters, Totals};
 use crate::http::tls::Tls;
+use crate::net::port_owner;
 use crate::net::steering::Steering;
 use crate::registrar::Registrar;
 use crate::shard::{Collector, Errands};
@@ -75,6 +76,7 @@ pub struct Parts {
     pub(super) auth_warning: Seldom,
     /// Who listens to events.
     pub(super) audience: Audience,
+    kernel_drops: (Seldom, AtomicU64),
     auth: ArcSwap<Auth>,
     publishes_blocklist: AtomicBool,
 }
@@ -142,6 +144,7 @@ impl State {
             metrics: Semaphore::new(1),
             auth_warning: Seldom::default(),
             audience: Audience::default(),
+            kernel_drops: Default::default(),
             auth: ArcSwap::from_pointee(auth),
             publishes_blocklist: publishes_blocklist.into(),
         }))
@@ -189,6 +192,17 @@ impl Parts {
     pub fn totals(&self) -> Totals {
         let all = self.cores.iter().chain(&self.http_threads);
         all.map(|counters| counters.read()).sum()
+    }
+
+    /// Datagrams that the kernel dropped because the queue of a core's socket was full, as of a second ago
+    /// at most: the kernel's tables are long where there are many sockets.
+    pub fn kernel_drops(&self) -> u64 {
+        let (read_before, drops) = &self.kernel_drops;
+        if read_before.is_due(self.clock.now().uptime_s, 1) {
+            let inodes: Vec<u64> = self.sockets.iter().map(|(_, inode)| *inode).collect();
+            drops.store(port_owner::kernel_drops(&inodes), Ordering::Relaxed);
+        }
+        drops.load(Ordering::Relaxed)
     }
 
     /// What the store counts; nothing without a store.

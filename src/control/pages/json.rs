@@ -55,6 +55,7 @@ fn tell(view: &View, urls: &[String]) -> Value {
         "dropped": failures(view, Failure::Dropped),
         "refused": failures(view, Failure::Refused),
         "bad_requests": failures(view, Failure::Bad),
+        "kernel_drops": view.kernel_drops,
         "announce_urls": urls,
         "beps": BEPS.iter().map(|(number, _)| *number).collect::<Value>(),
     })

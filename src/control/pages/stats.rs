@@ -84,6 +84,7 @@ impl Moving {
             "connections",
             words::number(view.gauge(Tally::ConnectionsOpen)),
         );
+        set("kernel-drops", words::number(view.kernel_drops));
         set("uptime", words::duration(live.now.uptime_s.into()));
         set("line-top", curve.top);
         let mut attributes = vec![
@@ -219,7 +220,9 @@ fn tiles(moving: &Moving) -> Markup {
         (tile("Requests/s", &text("requests"), &html! {
             "UDP " (text("requests-udp")) " \u{b7} HTTP " (text("requests-http")) " \u{b7} HTTPS " (text("requests-https"))
         }))
-        (tile("Answers/s", &text("answers"), &html! { (text("failures")) " not answered as asked" }))
+        (tile("Answers/s", &text("answers"), &html! {
+            (text("failures")) " not answered as asked \u{b7} " (text("kernel-drops")) " lost in full queues"
+        }))
         (tile("Torrents", &text("torrents"), &html! { (text("swarm-bytes")) " of memory" }))
         (tile("Peers", &text("peers"), &html! {
             (text("seeders")) " seeders \u{b7} " (text("leechers")) " leechers"

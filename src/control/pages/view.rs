@@ -36,6 +36,8 @@ pub(super) struct View {
     pub(super) all_time: (u64, Bucket),
     /// Announces by software since the start, the most first.
     pub(super) software: Vec<(String, u64)>,
+    /// Datagrams that never reached a core, because the queue of its socket was full.
+    pub(super) kernel_drops: u64,
 }
 
 /// What stands in front of some requests that were not answered as asked.
@@ -59,6 +61,7 @@ impl View {
             days: history.days(DAYS),
             all_time: history.all_time(),
             software: history.software().by_name(),
+            kernel_drops: state.kernel_drops(),
         }
     }
 
