@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use support::{TrackerProcess, shoal};
 use tempfile::TempDir;
 
-const KILLS: u32 = 18;
+const KILLS: u32 = 24;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Those who change things at the same time, each what is its own, so that each knows what comes of it.
@@ -344,7 +344,7 @@ impl Running {
 }
 
 #[test]
-fn eighteen_kills_under_load_lose_nothing_that_was_acknowledged() {
+fn two_dozen_kills_under_load_lose_nothing_that_was_acknowledged() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut rng = Rng::with_seed(seed);
@@ -388,7 +388,7 @@ fn eighteen_kills_under_load_lose_nothing_that_was_acknowledged() {
             break;
         }
         // The first moments are as good as any.
-        let moment = Duration::from_millis(rng.u64(..900));
+        let moment = Duration::from_millis(rng.u64(..600));
         thread::scope(|scope| {
             for operator in &mut operators {
                 scope.spawn(|| operator.work(control));
