@@ -10,7 +10,7 @@ Runs every test of Shoal as `cargo test --workspace --locked OPTION...`. On a De
 Rust it first installs, with apt-get, whichever it lacks of: a C linker, git, iproute2, the BitTorrent
 clients that meet through the tracker in tests/real_clients.rs (aria2, Transmission, libtorrent for
 Debian's Python), what stands around HTTP in tests/http*.rs (curl, openssl, nginx with its stream
-module), the tracker that tests/conformance.rs tells apart (opentracker), what reads the metrics in
+module, HAProxy, Caddy), the tracker that tests/conformance.rs tells apart (opentracker), what reads the metrics in
 tests/metrics.rs (Prometheus with promtool), the browser that looks at the pages (Chromium with its
 driver), and what counts the instructions of bench/tests/instructions.rs (valgrind).
 
@@ -36,6 +36,8 @@ need openssl command -v openssl
 need chromium command -v chromium
 need chromium-driver command -v chromedriver
 need "nginx libnginx-mod-stream" passes_connections
+need haproxy in_path haproxy
+need caddy in_path caddy
 need valgrind command -v valgrind
 install_missing
 

@@ -17,6 +17,12 @@ links_programs() {
     cc -x c -o /dev/null - <<<'int main(void) { return 0; }'
 }
 
+# A program that may be where only root looks for it.
+in_path() {
+    local PATH=$PATH:/usr/sbin
+    command -v "$1"
+}
+
 # nginx with its stream module, which Debian has in a package of its own and others build in.
 passes_connections() {
     local PATH=$PATH:/usr/sbin
