@@ -160,7 +160,7 @@ impl Share {
     pub(super) fn restore(self, swarms: &mut Swarms) -> Got {
         let owns = |info_hash: &_| self.steering.core_of(info_hash) == self.core;
         let access = self.access.load_full();
-        let admits = |address| access.addresses.admits(address);
+        let admits = |address| access.admits_peer(address);
         let now = self.clock.now();
         let (restored, read) = self.store.restore(now, owns, admits, swarms);
         Got {

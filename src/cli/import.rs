@@ -271,7 +271,7 @@ impl Import {
             if imported.refused_peers > 0 {
                 done.notes.push(format!(
                     "peers left out because the tracker does not admit their addresses \
-                     (announce.allow_private_peers, announce.ignore_ip): {}",
+                     (announce.allow_private_peers, announce.ignore_ip, blocked sources): {}",
                     imported.refused_peers
                 ));
             }

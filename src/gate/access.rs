@@ -155,6 +155,12 @@ impl Access {
         self.blocked.contains(source) || self.blocked_by_store.contains(source)
     }
 
+    /// Whether a peer that was in a swarm elsewhere, or in an earlier life, may be in one here: whoever
+    /// could announce himself from there.
+    pub fn admits_peer(&self, address: IpAddr) -> bool {
+        self.addresses.admits(address) && !self.blocks_source(address)
+    }
+
     /// Whether a client is turned away for what it is.
     #[inline]
     pub fn blocks_client(&self, peer_id: &PeerId) -> bool {

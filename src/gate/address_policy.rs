@@ -46,7 +46,7 @@ impl AddressPolicy {
         }
     }
 
-    /// Whether a peer that was in a swarm elsewhere, or in an earlier life, may be in one here.
+    /// Whether there may be peers at `address`, as it is.
     pub fn admits(&self, address: IpAddr) -> bool {
         !self.ignored.contains(address) && (self.allow_private || is_public(address))
     }
@@ -184,6 +184,28 @@ mod tests {
             policy.peer_address(ip("192.168.8.9"), None),
             Ok(ip("192.168.8.9"))
         );
+    }
+
+    #[test]
+    fn an_address_is_admitted_where_a_peer_could_announce_from_it() {
+        let ignored = || ["8.8.8.0/24".parse().unwrap()].into_iter().collect();
+        for (allow_private, address, is_admitted) in [
+            (true, "10.0.0.1", true),
+            (false, "10.0.0.1", false),
+            (false, "::1", false),
+            (false, "fe80::1", false),
+            (false, "1.1.1.1", true),
+            (false, "2a00::1", true),
+            (true, "8.8.8.8", false),
+            (false, "8.8.8.8", false),
+        ] {
+            let policy = AddressPolicy {
+                allow_private,
+                ignored: ignored(),
+                ..AddressPolicy::default()
+            };
+            assert_eq!(policy.admits(ip(address)), is_admitted, "{address}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub struct StoreCounters {
     restored_peers: AtomicU64,
     expired_peers: AtomicU64,
     refused_peers: AtomicU64,
+    unwelcome_peers: AtomicU64,
 }
 
 /// A reading of the counters.
@@ -48,6 +49,8 @@ pub struct StoreTotals {
     pub expired_peers: u64,
     /// Peers for whom the memory budget left no room.
     pub refused_peers: u64,
+    /// Peers whose addresses the operator's rules do not admit any more.
+    pub unwelcome_peers: u64,
 }
 
 /// A snapshot that was written.
@@ -82,6 +85,7 @@ impl StoreCounters {
             (&self.restored_peers, restored.peers),
             (&self.expired_peers, restored.expired),
             (&self.refused_peers, restored.refused),
+            (&self.unwelcome_peers, restored.unwelcome),
         ] {
             counter.fetch_add(n as u64, Ordering::Relaxed);
         }
@@ -103,6 +107,7 @@ impl StoreCounters {
             restored_peers: get(&self.restored_peers),
             expired_peers: get(&self.expired_peers),
             refused_peers: get(&self.refused_peers),
+            unwelcome_peers: get(&self.unwelcome_peers),
         }
     }
 }
@@ -122,6 +127,7 @@ impl StoreTotals {
             ("restored_peers", self.restored_peers),
             ("expired_at_start", self.expired_peers),
             ("refused_at_start", self.refused_peers),
+            ("not_admitted_at_start", self.unwelcome_peers),
         ];
         words.map(|(name, n)| format!("{name} {n}")).join(", ")
     }

@@ -308,8 +308,12 @@ fn peers_that_could_not_announce_themselves_are_neither_taken_over_nor_restored(
     let told = json!({"torrents": 0, "peers": 7, "refused_peers": 0});
     assert_eq!(import(&api), told, "where they may announce");
     config.announce.allow_private_peers = false;
+    let blocked = json!({"networks": ["1.1.1.0/24"], "reason": "why"});
+    api.send("POST", "/api/v1/ip_blocklist", &blocked);
     let api = restart(api, &config);
-    assert_eq!(leechers(&api), 3, "and 8.8.8.8 is one more");
+    assert_eq!(leechers(&api), 2, "8.8.8.8 and 2a00::1");
+    let store = api.server.tracker.store().unwrap();
+    assert_eq!((store.restored_peers, store.unwelcome_peers), (2, 7));
     let completed = api.told(&format!("/api/v1/torrent/{HIGHER}"))["completed"].clone();
     assert_eq!(completed, 5);
 }

@@ -354,7 +354,7 @@ fn leave_out_unwelcome(state: &State, torrents: &mut [Returning]) -> usize {
     let mut refused = 0;
     for (_, _, peers) in torrents {
         let before = peers.len();
-        peers.retain(|(peer, ..)| access.addresses.admits(peer.address()));
+        peers.retain(|(peer, ..)| access.admits_peer(peer.address()));
         refused += before - peers.len();
     }
     refused

@@ -219,7 +219,8 @@ pub(super) fn collect(state: &Parts, page: &mut Page) {
         page.family(&RESTORED_PEERS)
             .add(&["restored"], totals.restored_peers)
             .add(&["expired"], totals.expired_peers)
-            .add(&["refused"], totals.refused_peers);
+            .add(&["refused"], totals.refused_peers)
+            .add(&["not_admitted"], totals.unwelcome_peers);
         page.family(&STORE_FILES)
             .add(&["swarms"], totals.file_bytes);
         let disk = statvfs(Path::new(&config.store.path));
