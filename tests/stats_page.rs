@@ -43,7 +43,7 @@ fn expect_page(response: &Response) -> String {
     );
     assert_eq!(response.header("content-security-policy"), Some(POLICY));
     assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
-    assert_eq!(response.header("referrer-policy"), Some("no-referrer"));
+    assert_eq!(response.header("referrer-policy"), Some("same-origin"));
     let page = response.text();
     assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"));
     for forbidden in ["style=", "onclick", "javascript:", "<script>", "<style>"] {

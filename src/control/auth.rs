@@ -1,14 +1,15 @@
 //! Who may use the API: whoever knows a token.
 //!
 //! A token comes as `?token=SECRET`, as Torrust has it, or as `Authorization: Bearer SECRET`, which stays
-//! out of the logs of proxies. What is missing or wrong is answered as Torrust answers it: 500, and
+//! out of the logs of proxies. Whoever is logged in to the pages may look at everything without one, but
+//! change nothing. What is missing or wrong is answered as Torrust answers it: 500, and
 //! a text.
 
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use form_urlencoded::parse;
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::server::Peer;
+use super::session;
 use super::state::State;
 use crate::config::Secrets;
 
@@ -27,7 +29,7 @@ const WARN_EVERY_S: u32 = 60;
 #[derive(Clone, Debug, Default)]
 pub struct Auth(Vec<(Arc<str>, [u8; 32])>);
 
-/// Who asks: the name of the token that was shown. Handlers below the check can have it as an argument.
+/// Who asks: the name of the token that was shown, or of the user who is logged in. Handlers below the check can have it as an argument.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Caller(Arc<str>);
 
@@ -88,7 +90,12 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 impl Caller {
-    /// The name of the token: `by` in notes and in the journal.
+    /// A user who is logged in.
+    pub(super) fn named(name: Arc<str>) -> Self {
+        Self(name)
+    }
+
+    /// The name of the token or the user: `by` in notes and in the journal.
     pub fn name(&self) -> &str {
         &self.0
     }
@@ -126,9 +133,23 @@ impl IntoResponse for Denied {
     }
 }
 
-/// Lets nobody pass who does not show a token, and tells those behind who asks.
+/// Who may look at what is not for everybody: whoever shows a token, or is logged in and shows none.
+pub(super) fn onlooker(state: &State, uri: &Uri, headers: &HeaderMap) -> Result<Caller, Denied> {
+    state.auth().caller(uri, headers).or_else(|denied| {
+        let user = (denied == Denied::Missing).then(|| session::caller(state, headers));
+        user.flatten().ok_or(denied)
+    })
+}
+
+/// Lets nobody pass who does not show a token, and tells those behind who asks. Who is logged in may look
+/// without one; a change by him comes from our pages and says so.
 pub(super) async fn require(state: State, mut request: Request, next: Next) -> Response {
-    match state.auth().caller(request.uri(), request.headers()) {
+    let (uri, headers) = (request.uri(), request.headers());
+    let caller = match *request.method() {
+        Method::GET | Method::HEAD => onlooker(&state, uri, headers),
+        _ => state.auth().caller(uri, headers),
+    };
+    match caller {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await

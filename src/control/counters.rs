@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::StatusCode;
 
+use super::session::Refusal;
+
 /// The counters themselves.
 #[derive(Default, Debug)]
 pub struct ControlCounters {
@@ -12,6 +14,48 @@ pub struct ControlCounters {
     auth_failures: AtomicU64,
     evicted: AtomicU64,
     refused: AtomicU64,
+    /// By [`Login`].
+    logins: [AtomicU64; Login::ALL.len()],
+    logouts: AtomicU64,
+    /// By the number of the [`Refusal`].
+    refusals: [AtomicU64; Refusal::COUNT],
+}
+
+/// What came of an attempt to log in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Login {
+    /// There is a session.
+    Ok,
+    /// The name or the password was wrong.
+    Wrong,
+    /// Too many were wrong before, so it was not looked at.
+    Delayed,
+    /// Too many others log in, or the tracker failed.
+    Busy,
+    /// It was no form of our page.
+    Refused,
+}
+
+impl Login {
+    /// All of them, in the order of their counters.
+    pub(super) const ALL: [Self; 5] = [
+        Self::Ok,
+        Self::Wrong,
+        Self::Delayed,
+        Self::Busy,
+        Self::Refused,
+    ];
+
+    /// Its name in metrics.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Wrong => "wrong",
+            Self::Delayed => "delayed",
+            Self::Busy => "busy",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// A reading of the counters.
@@ -25,6 +69,10 @@ pub struct ControlTotals {
     pub evicted: u64,
     /// Connections that found no room.
     pub refused: u64,
+    logins: [u64; Login::ALL.len()],
+    /// Sessions that were ended by who had begun them.
+    pub logouts: u64,
+    refusals: [u64; Refusal::COUNT],
 }
 
 impl ControlCounters {
@@ -48,6 +96,18 @@ impl ControlCounters {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn count_login(&self, login: Login) {
+        self.logins[login as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_logout(&self) {
+        self.logouts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_refusal(&self, refusal: &Refusal) {
+        self.refusals[refusal.number()].fetch_add(1, Ordering::Relaxed);
+    }
+
     /// What these counters say now.
     pub fn read(&self) -> ControlTotals {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -56,11 +116,24 @@ impl ControlCounters {
             auth_failures: get(&self.auth_failures),
             evicted: get(&self.evicted),
             refused: get(&self.refused),
+            logins: self.logins.each_ref().map(get),
+            logouts: get(&self.logouts),
+            refusals: self.refusals.each_ref().map(get),
         }
     }
 }
 
 impl ControlTotals {
+    /// Attempts to log in of which this came.
+    pub(crate) fn logins(&self, login: Login) -> u64 {
+        self.logins[login as usize]
+    }
+
+    /// Changes that were refused, by why.
+    pub(super) fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Refusal::NAMES.into_iter().zip(self.refusals)
+    }
+
     /// The reading as `name value` words, what is zero left out; nothing when all is.
     pub fn describe(&self) -> String {
         let classes = (1..).zip(self.answered);
@@ -71,8 +144,17 @@ impl ControlTotals {
             ("connections_refused", self.refused),
         ];
         let others = others.map(|(name, n)| (name.to_owned(), n));
+        let logins =
+            Login::ALL.map(|login| (format!("logins_{}", login.name()), self.logins(login)));
+        let refusals = self
+            .refusals()
+            .map(|(name, n)| (format!("changes_{name}"), n));
+        let logouts = [("logouts".to_owned(), self.logouts)];
         let words: Vec<String> = answered
             .chain(others)
+            .chain(logins)
+            .chain(logouts)
+            .chain(refusals)
             .filter(|(_, n)| *n != 0)
             .map(|(name, n)| format!("{name} {n}"))
             .collect();

@@ -5,6 +5,7 @@
 //!   server.rs      one thread, one runtime: connections and what is around every request
 //!     limits.rs    how much a client may ask, and for how long
 //!     auth.rs      tokens
+//!     session/     users who are logged in
 //!     api/         the routes
 //!       problem.rs   how they tell errors
 //!     pages/         what people look at
@@ -29,6 +30,7 @@ mod counters;
 mod limits;
 mod notify;
 mod pages;
+mod session;
 
 pub mod similar;
 

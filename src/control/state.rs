@@ -17,6 +17,7 @@ use super::auth::Auth;
 use super::counters::ControlCounters;
 use super::history::History;
 use super::pages::events::Audience;
+use super::session::Sessions;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::counters::{ThreadCounters, Totals};
@@ -66,7 +67,7 @@ pub struct Parts {
     /// What the main thread is asked to do. Use `try_send`: it may be busy.
     pub events: Sender<Event>,
     /// The configuration of the start. What a reload changes is elsewhere: lists and mode with the
-    /// registrar, tokens in [`Parts::auth`], and whether the blocklist is public in
+    /// registrar, tokens in [`Parts::auth`], users with the sessions, and whether the blocklist is public in
     /// [`Parts::publishes_blocklist`].
     pub config: Config,
     /// One walk over all torrents at a time: each holds as many rows as it was asked for.
@@ -77,6 +78,8 @@ pub struct Parts {
     /// Who listens to events.
     pub(super) audience: Audience,
     kernel_drops: (Seldom, AtomicU64),
+    /// Users, and who is logged in.
+    pub(super) sessions: Sessions,
     auth: ArcSwap<Auth>,
     publishes_blocklist: AtomicBool,
 }
@@ -121,6 +124,7 @@ impl State {
     /// A state of a tracker that serves.
     pub fn new(given: Given) -> Self {
         let auth = Auth::new(&given.config.control.tokens);
+        let sessions = Sessions::new(&given.config);
         let publishes_blocklist = given.config.access.publish_blocklist;
         Self(Arc::new(Parts {
             registrar: given.registrar,
@@ -145,6 +149,7 @@ impl State {
             auth_warning: Seldom::default(),
             audience: Audience::default(),
             kernel_drops: Default::default(),
+            sessions,
             auth: ArcSwap::from_pointee(auth),
             publishes_blocklist: publishes_blocklist.into(),
         }))
@@ -224,6 +229,7 @@ impl Parts {
     pub fn reload(&self, config: &Config) {
         let auth = Auth::new(&config.control.tokens);
         self.auth.store(Arc::new(auth));
+        self.sessions.reload(&config.control.users);
         let publishes_blocklist = config.access.publish_blocklist;
         self.publishes_blocklist
             .store(publishes_blocklist, Ordering::Relaxed);

@@ -10,7 +10,7 @@ mod keys;
 mod lists;
 mod named;
 mod openapi;
-mod operations;
+pub(super) mod operations;
 mod similar;
 mod small;
 mod torrents;

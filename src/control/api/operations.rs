@@ -21,9 +21,9 @@ const RELOAD_PATIENCE: Duration = Duration::from_secs(25);
 pub(super) fn routes() -> Router<State> {
     Router::new()
         .route("/api/v1/mode", get(mode).put(set_mode))
-        .route("/api/v1/reload", post(reload))
+        .route("/api/v1/reload", post(reload_now))
         .route("/api/v1/snapshot", post(snapshot))
-        .route("/api/v1/sweep", post(sweep))
+        .route("/api/v1/sweep", post(sweep_now))
         .route("/api/v1/shutdown", post(shutdown))
 }
 
@@ -67,7 +67,16 @@ const DONE: Done = Done {
     warnings: Vec::new(),
 };
 
-async fn reload(state: State, caller: Caller) -> Result<Json<Done>, Problem> {
+async fn reload_now(state: State, caller: Caller) -> Result<Json<Done>, Problem> {
+    let warnings = reload(&state, caller).await?;
+    Ok(Json(Done { warnings, ..DONE }))
+}
+
+/// Has the configuration read again, and tells what takes more than that.
+pub(in crate::control) async fn reload(
+    state: &State,
+    caller: Caller,
+) -> Result<Vec<String>, Problem> {
     let work = move |state: &Parts| {
         let (answer, answered) = bounded(1);
         let event = Event::ReloadFor(Answer(answer));
@@ -82,10 +91,7 @@ async fn reload(state: State, caller: Caller) -> Result<Json<Done>, Problem> {
     if !reloaded.done {
         return Err(Problem::conflict(reloaded.sentences.join("; ")));
     }
-    Ok(Json(Done {
-        warnings: reloaded.sentences,
-        ..DONE
-    }))
+    Ok(reloaded.sentences)
 }
 
 async fn snapshot(state: State, caller: Caller) -> Result<Json<Done>, Problem> {
@@ -94,7 +100,7 @@ async fn snapshot(state: State, caller: Caller) -> Result<Json<Done>, Problem> {
 }
 
 /// Writes a snapshot of all swarms and waits for it.
-pub(super) async fn save(state: &State, caller: Caller) -> Result<(), Problem> {
+pub(in crate::control) async fn save(state: &State, caller: Caller) -> Result<(), Problem> {
     let Some(snapshots) = state.snapshots.clone() else {
         let detail = "this tracker keeps nothing, because store.path is empty";
         return Err(Problem::conflict(detail));
@@ -115,7 +121,13 @@ pub(super) async fn save(state: &State, caller: Caller) -> Result<(), Problem> {
     }
 }
 
-async fn sweep(state: State, caller: Caller) -> Result<Json<Done>, Problem> {
+async fn sweep_now(state: State, caller: Caller) -> Result<Json<Done>, Problem> {
+    sweep(&state, caller).await?;
+    Ok(Json(DONE))
+}
+
+/// Forgets all silent peers, and waits for it.
+pub(in crate::control) async fn sweep(state: &State, caller: Caller) -> Result<(), Problem> {
     let swept = state.errands.sweep_all().await;
     swept.map_err(|_| Problem::busy())?;
     let work = move |state: &Parts| {
@@ -123,7 +135,7 @@ async fn sweep(state: State, caller: Caller) -> Result<Json<Done>, Problem> {
         registrar.note_done(Action::Sweep, "swarms", caller.name(), "");
     };
     state.on_disk(work).await;
-    Ok(Json(DONE))
+    Ok(())
 }
 
 async fn shutdown(state: State, caller: Caller) -> Result<Json<Done>, Problem> {
@@ -132,7 +144,7 @@ async fn shutdown(state: State, caller: Caller) -> Result<Json<Done>, Problem> {
 }
 
 /// Stops the tracker, once it is in the journal.
-pub(super) async fn stop(state: &State, caller: Caller) -> Result<(), Problem> {
+pub(in crate::control) async fn stop(state: &State, caller: Caller) -> Result<(), Problem> {
     let work = move |state: &Parts| {
         let registrar = &state.registrar;
         registrar.note_done(Action::Shutdown, "tracker", caller.name(), "");

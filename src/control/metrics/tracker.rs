@@ -6,6 +6,7 @@ use std::path::Path;
 use nix::sys::statvfs::statvfs;
 
 use super::page::{Metric, Page, Value};
+use crate::control::counters::Login;
 use crate::control::state::Parts;
 use crate::counters::UniqueSet;
 use crate::gate::access::HashAccess;
@@ -152,8 +153,26 @@ static CONTROL_CONNECTIONS: Metric = Metric::counter(
     "Connections of the control server that were closed to make room, or found none",
 );
 
+static LOGINS: Metric = Metric::counter(
+    "shoal_control_logins_total",
+    &["result"],
+    "Attempts to log in to the pages; delayed ones had to wait after too many that were wrong",
+);
+static LOGOUTS: Metric =
+    Metric::counter("shoal_control_logouts_total", &[], "Users who logged out");
+static SESSIONS: Metric = Metric::gauge(
+    "shoal_control_sessions",
+    &[],
+    "Sessions of users who are logged in to the pages",
+);
+static REFUSALS: Metric = Metric::counter(
+    "shoal_control_changes_refused_total",
+    &["reason"],
+    "Forms of the pages that were refused before anything was changed",
+);
+
 /// All of this file.
-pub(super) static METRICS: [&Metric; 28] = [
+pub(super) static METRICS: [&Metric; 32] = [
     &BUILD,
     &MODE,
     &STARTED,
@@ -182,6 +201,10 @@ pub(super) static METRICS: [&Metric; 28] = [
     &CONTROL_ANSWERS,
     &CONTROL_DENIED,
     &CONTROL_CONNECTIONS,
+    &LOGINS,
+    &LOGOUTS,
+    &SESSIONS,
+    &REFUSALS,
 ];
 
 /// Everything of this file.
@@ -245,6 +268,15 @@ pub(super) fn collect(state: &Parts, page: &mut Page) {
     page.family(&CONTROL_CONNECTIONS)
         .add(&["evicted"], control.evicted)
         .add(&["refused"], control.refused);
+    for login in Login::ALL {
+        page.family(&LOGINS)
+            .add(&[login.name()], control.logins(login));
+    }
+    page.set(&LOGOUTS, control.logouts);
+    page.set(&SESSIONS, state.sessions.open(now.uptime_s) as u64);
+    for (reason, n) in control.refusals() {
+        page.family(&REFUSALS).add(&[reason], n);
+    }
 }
 
 /// What goes through the cores.

@@ -8,15 +8,19 @@
 //!     urls.rs      where clients announce
 //!   json.rs        the same for programs: /stats.json
 //!   events.rs      the same as it changes: /events
+//!   login.rs       the way in and out: /login /logout
+//!   admin/         for those who are logged in: /admin
 //!   assets.rs      style sheet, script and icon
 //! ```
 //!
 //! `docs/stats.md` describes what programs may rely on.
 
+pub(super) mod admin;
 mod assets;
 mod charts;
 pub(super) mod events;
 mod json;
+pub(super) mod login;
 mod stats;
 mod urls;
 mod view;
@@ -30,6 +34,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use super::auth;
 use super::state::State;
 
 /// Nothing from elsewhere, and nothing that stands within the page.
@@ -48,6 +53,8 @@ pub(super) fn routes() -> Router<State> {
         .route("/stats.json", get(json::stats))
         .route("/events", get(events::listen))
         .merge(assets::routes())
+        .merge(login::routes())
+        .merge(admin::routes())
         .layer(from_fn(guard_headers))
 }
 
@@ -62,7 +69,8 @@ fn add_guards(headers: &mut HeaderMap) {
     let guards: [(HeaderName, &'static str); 4] = [
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        // With no-referrer browsers would not say where our own forms come from.
+        (header::REFERRER_POLICY, "same-origin"),
         (
             HeaderName::from_static("cross-origin-opener-policy"),
             "same-origin",
@@ -75,7 +83,7 @@ fn add_guards(headers: &mut HeaderMap) {
 
 /// The answer to somebody who may not see the statistics.
 fn turned_away(state: &State, uri: &Uri, headers: &HeaderMap) -> Option<Response> {
-    if state.config.control.public_stats || state.auth().caller(uri, headers).is_ok() {
+    if state.config.control.public_stats || auth::onlooker(state, uri, headers).is_ok() {
         return None;
     }
     state.counters.count_auth_failure();
