@@ -8,15 +8,16 @@
 
 use std::net::SocketAddr;
 
+use argon2::password_hash::PasswordHasher as _;
+use argon2::{Algorithm, Argon2, Params, Version};
 use shoal::config::{Config, Secret};
 
 use crate::api::ask;
 use crate::http::{Browser, Response};
 
-/// A user, and the password that belongs to the hash: as cheap a one as there can be.
+/// A user, and his password.
 pub const USER: &str = "root";
 pub const PASSWORD: &str = "correct horse";
-pub const HASH: &str = "HASH_HERE";
 
 /// What a form is sent with.
 pub const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
@@ -24,7 +25,15 @@ pub const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 /// Gives a configuration the user.
 pub fn add_user(config: &mut Config) {
     let users = &mut config.control.users;
-    users.insert(USER.to_owned(), Secret::new(HASH));
+    users.insert(USER.to_owned(), hash(PASSWORD, 8));
+}
+
+/// The hash of a password that takes so many KiB to work through; 8 is the least there can be.
+pub fn hash(password: &str, memory_kib: u32) -> Secret {
+    let costs = Params::new(memory_kib, 1, 1, None).unwrap();
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, costs);
+    let hash = argon2.hash_password(password.as_bytes()).unwrap();
+    Secret::new(&hash.to_string())
 }
 
 /// Somebody with a session.
@@ -68,7 +77,13 @@ impl LoggedIn {
     /// Sends a body as a form, as it is.
     pub fn send(&self, target: &str, body: &str, headers: &str) -> Response {
         let headers = format!("Cookie: {}\r\n{FORM}{headers}", self.cookie);
-        ask(&mut Browser::of(self.server), "POST", target, &headers, body)
+        ask(
+            &mut Browser::of(self.server),
+            "POST",
+            target,
+            &headers,
+            body,
+        )
     }
 
     /// Sends a form, which must lead to another page, and follows it there.
