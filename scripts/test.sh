@@ -12,7 +12,8 @@ clients that meet through the tracker in tests/real_clients.rs (aria2, Transmiss
 Debian's Python), what stands around HTTP in tests/http*.rs (curl, openssl, nginx with its stream
 module, HAProxy, Caddy), the tracker that tests/conformance.rs tells apart (opentracker), what reads the metrics in
 tests/metrics.rs (Prometheus with promtool), the browser that looks at the pages (Chromium with its
-driver), and what counts the instructions of bench/tests/instructions.rs (valgrind).
+driver), and what counts the instructions of bench/tests/instructions.rs (valgrind). axe-core, which
+looks for what keeps people from using the pages, comes with npm from its registry.
 
 Builds and tests use two cores, unless CARGO_BUILD_JOBS and RUST_TEST_THREADS say otherwise.
 HELP
@@ -21,6 +22,8 @@ fi
 
 # shellcheck source=scripts/lib/need.sh
 . "$root/scripts/lib/need.sh"
+# shellcheck source=scripts/lib/axe.sh
+. "$root/scripts/lib/axe.sh"
 need_rust
 need "gcc libc6-dev" links_programs
 need git command -v git # a library calls it while it is built
@@ -39,7 +42,9 @@ need "nginx libnginx-mod-stream" passes_connections
 need haproxy in_path haproxy
 need caddy in_path caddy
 need valgrind command -v valgrind
+need_axe
 install_missing
+fetch_axe
 
 cd "$root"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target}"

@@ -96,7 +96,8 @@ fn concerns(config: &Config, address: SocketAddr) -> Vec<String> {
         if control.tls.is_none() {
             sentences.push(format!(
                 "the control server on {address} can be reached from other hosts, and without [control] \
-                 tls everybody on the way reads the tokens; listen on 127.0.0.1 or give it a certificate"
+                 tls everybody on the way reads tokens and passwords; listen on 127.0.0.1 or give it a \
+                 certificate"
             ));
         }
         if nobody {

@@ -141,13 +141,19 @@ pub(super) fn onlooker(state: &State, uri: &Uri, headers: &HeaderMap) -> Result<
     })
 }
 
+/// Whether a request does no more than look. Torrust has two that change something by a GET.
+fn only_looks(method: &Method, uri: &Uri) -> bool {
+    matches!(*method, Method::GET | Method::HEAD) && !uri.path().ends_with("/reload")
+}
+
 /// Lets nobody pass who does not show a token, and tells those behind who asks. Who is logged in may look
-/// without one; a change by him comes from our pages and says so.
+/// without one; what he wants to change he does on the pages.
 pub(super) async fn require(state: State, mut request: Request, next: Next) -> Response {
     let (uri, headers) = (request.uri(), request.headers());
-    let caller = match *request.method() {
-        Method::GET | Method::HEAD => onlooker(&state, uri, headers),
-        _ => state.auth().caller(uri, headers),
+    let caller = if only_looks(request.method(), uri) {
+        onlooker(&state, uri, headers)
+    } else {
+        state.auth().caller(uri, headers)
     };
     match caller {
         Ok(caller) => {

@@ -170,6 +170,7 @@ impl Registrar {
             .ignore_ip
             .clone_from(&config.announce.ignore_ip);
         live.control.tokens.clone_from(&config.control.tokens);
+        live.control.users.clone_from(&config.control.users);
         live.announce.allow_private_peers = config.announce.allow_private_peers;
         let old = self.access.load_full();
         let (access, mut sentences) = read::read(&live, self.cores, &self.steering, &old);

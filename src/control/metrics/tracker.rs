@@ -152,7 +152,6 @@ static CONTROL_CONNECTIONS: Metric = Metric::counter(
     &["reason"],
     "Connections of the control server that were closed to make room, or found none",
 );
-
 static LOGINS: Metric = Metric::counter(
     "shoal_control_logins_total",
     &["result"],

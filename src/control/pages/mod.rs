@@ -105,11 +105,21 @@ pub(super) async fn page_or_json(state: State, request: Request, next: Next) -> 
     response
 }
 
-fn wants_json(uri: &Uri, headers: &HeaderMap) -> bool {
+/// What somebody can read, in lower case.
+fn accepted(headers: &HeaderMap) -> String {
     let accept = headers
         .get(header::ACCEPT)
         .map_or(&b""[..], HeaderValue::as_bytes);
-    let accept = String::from_utf8_lossy(accept).to_ascii_lowercase();
+    String::from_utf8_lossy(accept).to_ascii_lowercase()
+}
+
+/// Whether a browser asks, which can be led to another page.
+fn wants_html(headers: &HeaderMap) -> bool {
+    accepted(headers).contains("text/html")
+}
+
+fn wants_json(uri: &Uri, headers: &HeaderMap) -> bool {
+    let accept = accepted(headers);
     if accept.contains("text/html") {
         return false;
     }

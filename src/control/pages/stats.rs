@@ -10,8 +10,9 @@ use maud::{DOCTYPE, Markup, html};
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::charts::{self, Bar};
 use super::view::{self, BEPS, View, by_family, by_protocol};
-use super::{turned_away, words};
+use super::{login, turned_away, wants_html, words};
 use crate::control::history::{Bucket, Figure, ThreadLoad};
+use crate::control::session;
 use crate::control::state::State;
 use crate::counters::{Family, Kind, Protocol, Tally};
 
@@ -29,16 +30,33 @@ pub(super) struct Moving {
 
 pub(super) async fn page(state: State, uri: Uri, headers: HeaderMap) -> Response {
     if let Some(refused) = turned_away(&state, &uri, &headers) {
+        if state.sessions.has_users() && wants_html(&headers) {
+            return login::lead_there(&uri);
+        }
         return refused;
     }
     let view = View::of(&state);
     let urls = view::urls(&state, &uri, &headers);
-    let page = render(&view, &urls);
+    let page = render(&view, &urls, &way_in(&state, &headers));
     let cache = [
         (header::CACHE_CONTROL, "no-cache"),
-        (header::VARY, "Accept, Host"),
+        (header::VARY, "Accept, Cookie, Host"),
     ];
     (cache, Html(page.into_string())).into_response()
+}
+
+/// The way to the pages of those who are logged in, where anybody can be.
+fn way_in(state: &State, headers: &HeaderMap) -> Markup {
+    let (path, word) = if session::caller(state, headers).is_some() {
+        ("/admin", "Admin")
+    } else {
+        ("/login", "Log in")
+    };
+    html! {
+        @if state.sessions.has_users() {
+            a.button.enter href=(path) { (word) }
+        }
+    }
 }
 
 impl Moving {
@@ -140,7 +158,7 @@ pub(super) fn parts(view: &View) -> [(&'static str, Markup); 5] {
     ]
 }
 
-fn render(view: &View, urls: &[String]) -> Markup {
+fn render(view: &View, urls: &[String], way_in: &Markup) -> Markup {
     let moving = Moving::of(view);
     let [hours, days, spans, shares, lists] = parts(view).map(|(_, part)| part);
     html! {
@@ -159,7 +177,7 @@ fn render(view: &View, urls: &[String]) -> Markup {
                 noscript { meta http-equiv="refresh" content=(RELOAD_S); }
             }
             body {
-                (header(&moving))
+                (header(&moving, way_in))
                 main {
                     section.tiles aria-label="Now" { (tiles(&moving)) }
                     section.card.wide aria-labelledby="now" {
@@ -190,7 +208,7 @@ fn render(view: &View, urls: &[String]) -> Markup {
     }
 }
 
-fn header(moving: &Moving) -> Markup {
+fn header(moving: &Moving, way_in: &Markup) -> Markup {
     html! {
         header {
             h1 { img src=(ICON.path) alt="" width="40" height="40"; "Shoal" }
@@ -199,6 +217,7 @@ fn header(moving: &Moving) -> Markup {
                 span { "version " (env!("CARGO_PKG_VERSION")) }
                 span { "up " (moving.text("uptime")) }
             }
+            (way_in)
             button.theme #theme type="button" aria-label="Colours: as the system has them" { span.glyph aria-hidden="true" {} span #theme-word { "auto" } }
         }
     }

@@ -18,7 +18,7 @@ const PATH: &str = "/admin/operations";
 
 pub(super) fn routes() -> Router<State> {
     Router::new()
-        .route(PATH, get(all))
+        .route("/admin/operations", get(all))
         .route("/admin/operations/{name}", get(ask).post(carry_out))
 }
 
