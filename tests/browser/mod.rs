@@ -7,6 +7,8 @@
     reason = "every test file uses its own part of this"
 )]
 
+mod axe;
+
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
