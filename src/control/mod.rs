@@ -11,6 +11,7 @@
 //!     pages/         what people look at
 //!   state.rs       what routes see of the tracker
 //!     walk.rs      all torrents, in the order of their info-hashes
+//!     changes.rs   what the API and the pages change in the same way
 //!   history/       what was counted, by hours and days
 //!   metrics/       everything that is counted, for Prometheus
 //!   counters.rs    what the server counts
@@ -26,6 +27,7 @@ pub mod state;
 pub mod walk;
 
 mod api;
+mod changes;
 mod counters;
 mod limits;
 mod notify;

@@ -1,5 +1,6 @@
 //! A walk over all torrents of all cores, that keeps no more of them than were asked for.
 
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use crossbeam_channel::bounded;
 
 use super::state::State;
 use crate::shard::{Chunk, Collector, Export, Row};
+use crate::wire::InfoHash;
 
 /// Torrents of a buffer that a core fills, and buffers that it may have filled before one is taken.
 const CHUNK_ROWS: usize = 4096;
@@ -23,28 +25,45 @@ pub struct Stuck;
 /// One walk at a time; it ends when nobody waits for it any more.
 pub async fn torrents(state: &State, offset: u64, limit: u64) -> Result<Vec<Row>, Stuck> {
     let most = usize::try_from(offset.saturating_add(limit)).unwrap_or(usize::MAX);
-    // Never closed.
-    let turn = Arc::clone(&state.walks).acquire_owned().await;
-    let wanted = Arc::new(());
-    let weak = Arc::downgrade(&wanted);
-    let smallest = state
-        .on_disk(move |state| {
-            let found = smallest(&state.collector, most, &weak);
-            drop(turn);
-            found
-        })
-        .await?;
-    drop(wanted);
+    let cores = 0..state.collector.cores();
+    let mut rows = matching(state, cores, most, |_| true).await?;
     let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-    let mut rows = smallest;
     rows.drain(..offset.min(rows.len()));
     Ok(rows)
 }
 
-/// The torrents with the smallest info-hashes, `most` of them, in their order.
-fn smallest(collector: &Collector, most: usize, wanted: &Weak<()>) -> Result<Vec<Row>, Stuck> {
+/// The torrents of some cores that are wanted: `most` of them, those with the smallest info-hashes, in
+/// their order. It is a walk like the other.
+pub async fn matching(
+    state: &State,
+    cores: Range<usize>,
+    most: usize,
+    is_wanted: impl Fn(&InfoHash) -> bool + Send + 'static,
+) -> Result<Vec<Row>, Stuck> {
+    // Never closed.
+    let turn = Arc::clone(&state.walks).acquire_owned().await;
+    let awaited = Arc::new(());
+    let weak = Arc::downgrade(&awaited);
+    let found = state
+        .on_disk(move |state| {
+            let found = smallest(&state.collector, cores, most, is_wanted, &weak);
+            drop(turn);
+            found
+        })
+        .await;
+    drop(awaited);
+    found
+}
+
+fn smallest(
+    collector: &Collector,
+    cores: Range<usize>,
+    most: usize,
+    is_wanted: impl Fn(&InfoHash) -> bool,
+    awaited: &Weak<()>,
+) -> Result<Vec<Row>, Stuck> {
     let mut kept = Smallest::new(most);
-    for core in 0..collector.cores() {
+    for core in cores {
         let (full_sender, full) = bounded::<Chunk>(CHUNKS);
         let (spare, spare_receiver) = bounded(CHUNKS);
         for _ in 0..CHUNKS {
@@ -55,10 +74,10 @@ fn smallest(collector: &Collector, most: usize, wanted: &Weak<()>) -> Result<Vec
         collector.export(core, export).map_err(|_| Stuck)?;
         loop {
             let mut chunk = full.recv_timeout(CHUNK_PATIENCE).map_err(|_| Stuck)?;
-            if wanted.strong_count() == 0 {
+            if awaited.strong_count() == 0 {
                 return Err(Stuck);
             }
-            kept.add(&chunk.rows);
+            kept.add(chunk.rows.iter().filter(|row| is_wanted(&row.0)));
             if chunk.last {
                 break;
             }
@@ -85,8 +104,8 @@ impl Smallest {
         }
     }
 
-    fn add(&mut self, rows: &[Row]) {
-        self.rows.extend_from_slice(rows);
+    fn add<'r>(&mut self, rows: impl Iterator<Item = &'r Row>) {
+        self.rows.extend(rows);
         // Sorting when twice as many are there sorts each row a few times only.
         if self.rows.len() >= self.most.saturating_mul(2).max(CHUNK_ROWS) {
             self.sort();
@@ -109,7 +128,6 @@ impl Smallest {
 mod tests {
     use super::*;
     use crate::swarm::Totals;
-    use crate::wire::InfoHash;
 
     #[test]
     fn the_smallest_of_many_are_kept_in_order_and_once() {
@@ -126,7 +144,7 @@ mod tests {
                 .collect();
             let mut kept = Smallest::new(most);
             for chunk in all.chunks(CHUNK_ROWS) {
-                kept.add(chunk);
+                kept.add(chunk.iter());
                 assert!(kept.rows.len() <= most.saturating_mul(2).saturating_add(2 * CHUNK_ROWS));
             }
             all.sort_by_key(|(hash, _)| *hash);

@@ -174,6 +174,11 @@ impl Access {
         self.keys.verify(&key, now_unix_s)
     }
 
+    /// What the lists of all cores have together.
+    pub fn sum(&self, of: impl Fn(&HashAccess) -> usize) -> usize {
+        self.hashes.iter().map(of).sum()
+    }
+
     /// The same lists in another mode.
     #[must_use]
     pub fn in_mode(mut self, mode: Mode) -> Self {

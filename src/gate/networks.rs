@@ -38,6 +38,11 @@ impl Networks {
 
 /// Reads a list: an address or a network a line, with remarks as in [`super::hash_list::read`].
 pub fn read(text: &[u8]) -> Result<Networks, BadLine> {
+    read_each(text)
+}
+
+/// The same into a collection of another kind.
+pub fn read_each<C: FromIterator<IpNet>>(text: &[u8]) -> Result<C, BadLine> {
     first_words(text)
         .map(|(at, word)| parse(word).ok_or_else(|| BadLine::new(at, WANTED, word)))
         .collect()

@@ -61,10 +61,9 @@ pub(super) fn read(
 
 /// Logs how much is on the lists.
 pub(super) fn report(access: &Access) {
-    let sum = |len: fn(&HashAccess) -> usize| access.hashes.iter().map(len).sum::<usize>();
-    let blocked = sum(|hashes| hashes.blocked.len());
+    let blocked = access.sum(|hashes| hashes.blocked.len());
     if access.mode.is_listed() {
-        let allowed = sum(|hashes| hashes.allowed.len());
+        let allowed = access.sum(|hashes| hashes.allowed.len());
         info!("only torrents on the allowlist are served: {allowed} of them");
     }
     if access.mode.is_private() {

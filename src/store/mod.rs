@@ -49,7 +49,8 @@ pub use counters::{StoreCounters, StoreTotals};
 use disk::Disk;
 pub use keeper::{Keeper, Snapshots};
 pub use records::{
-    Action, Credit, JournalEntry, List, Metadata, Note, Records, RecordsError, Span, Transfer,
+    Action, Credit, JournalEntry, List, Metadata, Named, Note, Records, RecordsError, Span,
+    Transfer,
 };
 use schema::{Block, Malformed, Taken};
 pub use schema::{SALT_LEN, VERSION};

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::named::{self, Page};
 use crate::control::auth::Caller;
+use crate::control::changes;
 use crate::control::problem::{Body, Params, Problem, Segment};
-use crate::control::state::{Parts, State};
+use crate::control::state::State;
 use crate::registrar::RegistrarError;
 use crate::store::{List, Note};
 use crate::wire::InfoHash;
@@ -136,11 +137,7 @@ async fn show(list: List, state: State, Segment(text): Segment) -> Result<Json<R
     let info_hash = named::info_hash(&text)?;
     let found = state
         .on_disk(move |state| {
-            let (allowed, blocked) = state.registrar.in_files(&info_hash);
-            let in_file = match list {
-                List::Allowed => allowed,
-                List::Blocked => blocked,
-            };
+            let in_file = changes::is_in_file(state, list, &info_hash);
             let records = state.registrar.records();
             let note = records.map(|records| records.note(list, &info_hash));
             Ok::<_, RegistrarError>((in_file, note.transpose()?.flatten()))
@@ -166,7 +163,7 @@ async fn add(
     Body(body): Body<Hashes>,
 ) -> Result<Json<Added>, Problem> {
     let hashes = named::info_hashes(&body.info_hashes)?;
-    let added = put(&state, list, hashes, caller, body.reason).await?;
+    let added = changes::put(&state, list, hashes, caller.name(), body.reason).await?;
     Ok(Json(Added { added }))
 }
 
@@ -178,22 +175,15 @@ async fn block(
 ) -> Result<Json<Added>, Problem> {
     let info_hash = named::info_hash(&text)?;
     let reason = body.map(|Body(body)| body.reason).unwrap_or_default();
-    let added = put(&state, List::Blocked, vec![info_hash], caller, reason).await?;
+    let added = changes::put(
+        &state,
+        List::Blocked,
+        vec![info_hash],
+        caller.name(),
+        reason,
+    )
+    .await?;
     Ok(Json(Added { added }))
-}
-
-async fn put(
-    state: &State,
-    list: List,
-    hashes: Vec<InfoHash>,
-    caller: Caller,
-    reason: String,
-) -> Result<usize, Problem> {
-    let work = move |state: &Parts| match list {
-        List::Allowed => state.registrar.allow(&hashes, caller.name(), &reason),
-        List::Blocked => state.registrar.block(&hashes, caller.name(), &reason),
-    };
-    Ok(state.on_disk(work).await?)
 }
 
 async fn remove(
@@ -203,7 +193,7 @@ async fn remove(
     Body(body): Body<Hashes>,
 ) -> Result<Json<Removed>, Problem> {
     let hashes = named::info_hashes(&body.info_hashes)?;
-    let removed = take(&state, list, hashes, caller, body.reason).await?;
+    let removed = changes::take(&state, list, hashes, caller.name(), body.reason).await?;
     Ok(Json(Removed { removed }))
 }
 
@@ -215,38 +205,15 @@ async fn unblock(
 ) -> Result<Json<Removed>, Problem> {
     let info_hash = named::info_hash(&text)?;
     let reason = body.map(|Body(body)| body.reason).unwrap_or_default();
-    let removed = take(&state, List::Blocked, vec![info_hash], caller, reason).await?;
+    let removed = changes::take(
+        &state,
+        List::Blocked,
+        vec![info_hash],
+        caller.name(),
+        reason,
+    )
+    .await?;
     Ok(Json(Removed { removed }))
-}
-
-async fn take(
-    state: &State,
-    list: List,
-    hashes: Vec<InfoHash>,
-    caller: Caller,
-    reason: String,
-) -> Result<usize, Problem> {
-    let file = match list {
-        List::Allowed => "access.allowlist",
-        List::Blocked => "access.blocklist",
-    };
-    let in_file = hashes.iter().find(|info_hash| {
-        let (allowed, blocked) = state.registrar.in_files(info_hash);
-        match list {
-            List::Allowed => allowed,
-            List::Blocked => blocked,
-        }
-    });
-    if let Some(info_hash) = in_file {
-        return Err(Problem::conflict(format_args!(
-            "{info_hash} is in the file of {file}; take it from there and reload"
-        )));
-    }
-    let work = move |state: &Parts| match list {
-        List::Allowed => state.registrar.disallow(&hashes, caller.name(), &reason),
-        List::Blocked => state.registrar.unblock(&hashes, caller.name(), &reason),
-    };
-    Ok(state.on_disk(work).await?)
 }
 
 /// A network on the list.
@@ -285,11 +252,7 @@ async fn block_networks(
     Body(body): Body<Networks>,
 ) -> Result<Json<Added>, Problem> {
     let networks = named::networks(&body.networks)?;
-    let work = move |state: &Parts| {
-        let registrar = &state.registrar;
-        registrar.block_networks(&networks, caller.name(), &body.reason)
-    };
-    let added = state.on_disk(work).await?;
+    let added = changes::block_networks(&state, networks, caller.name(), body.reason).await?;
     Ok(Json(Added { added }))
 }
 
@@ -299,10 +262,6 @@ async fn unblock_networks(
     Body(body): Body<Networks>,
 ) -> Result<Json<Removed>, Problem> {
     let networks = named::networks(&body.networks)?;
-    let work = move |state: &Parts| {
-        let registrar = &state.registrar;
-        registrar.unblock_networks(&networks, caller.name(), &body.reason)
-    };
-    let removed = state.on_disk(work).await?;
+    let removed = changes::unblock_networks(&state, networks, caller.name(), body.reason).await?;
     Ok(Json(Removed { removed }))
 }

@@ -9,10 +9,10 @@ use crossbeam_channel::bounded;
 use serde::{Deserialize, Serialize};
 
 use crate::control::auth::Caller;
+use crate::control::changes;
 use crate::control::problem::{Body, Problem};
 use crate::control::state::{Parts, State};
 use crate::control::{Answer, Event};
-use crate::gate::access::Mode;
 use crate::store::Action;
 
 /// How long a reload may take.
@@ -43,12 +43,7 @@ async fn set_mode(
     caller: Caller,
     Body(body): Body<Modus>,
 ) -> Result<Json<Modus>, Problem> {
-    let mode = Mode::parse(&body.mode).ok_or_else(|| {
-        let names = Mode::ALL.map(Mode::name).join(", ");
-        Problem::bad_request(format_args!("there is no such mode; there are {names}"))
-    })?;
-    let work = move |state: &Parts| state.registrar.set_mode(mode, caller.name());
-    state.on_disk(work).await;
+    let mode = changes::set_mode(&state, &body.mode, caller.name()).await?;
     Ok(Json(Modus {
         mode: mode.name().to_owned(),
     }))

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::lists::Items;
 use super::named::{self, Page};
 use crate::control::auth::Caller;
+use crate::control::changes;
 use crate::control::problem::{Body, Params, Problem, Segment};
 use crate::control::state::{Parts, State};
 use crate::gate::address_policy::is_unicast;
@@ -173,15 +174,7 @@ async fn forget(
     Segment(text): Segment,
 ) -> Result<Json<Forgotten>, Problem> {
     let info_hash = named::info_hash(&text)?;
-    let known = state.errands.forget(&[info_hash]).await;
-    let forgotten = known.map_err(|_| Problem::busy())? > 0;
-    let work = move |state: &Parts| {
-        let registrar = &state.registrar;
-        if forgotten {
-            registrar.note_done(Action::Forget, &info_hash.to_string(), caller.name(), "");
-        }
-    };
-    state.on_disk(work).await;
+    let forgotten = changes::forget(&state, info_hash, caller.name()).await?;
     Ok(Json(Forgotten { forgotten }))
 }
 

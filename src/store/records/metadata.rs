@@ -1,5 +1,7 @@
 //! What is known of torrents beside their info-hash.
 
+use std::ops::Bound;
+
 use serde::{Deserialize, Serialize};
 
 use super::pages::Paged;
@@ -34,6 +36,15 @@ impl Metadata {
     pub const COMMENT_LEN_MAX: u16 = 4096;
     /// Bytes that are kept of what made the metainfo.
     pub const CREATED_BY_LEN_MAX: u16 = 256;
+}
+
+/// Torrents that a search by name has found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Named {
+    /// These, in ascending order.
+    pub rows: Vec<(InfoHash, Metadata)>,
+    /// The last that was looked at, when there are more behind it.
+    pub more_after: Option<InfoHash>,
 }
 
 impl Records {
@@ -77,6 +88,38 @@ impl Records {
     ) -> Result<(u64, Vec<(InfoHash, Metadata)>)> {
         self.rows(Paged::Metadata, offset, limit, |_, _, key, value| {
             Ok(read_info_hash(key).zip(read_metadata(value)))
+        })
+    }
+
+    /// Torrents behind `after` that have `part` in their name, in letters of either case: `limit` of them
+    /// at most. No more than `looks` are looked at, so that it ends soon even where nothing is found.
+    pub fn metadata_named(
+        &self,
+        part: &str,
+        after: Option<&InfoHash>,
+        limit: usize,
+        looks: usize,
+    ) -> Result<Named> {
+        let part = part.to_lowercase();
+        self.read(|tables, txn, _| {
+            let after = after.map_or(Bound::Unbounded, |after| Bound::Excluded(&after.0[..]));
+            let mut rows = tables.metadata.range(txn, &(after, Bound::Unbounded))?;
+            let mut found = Named::default();
+            let mut last = None;
+            for row in rows.by_ref().take(looks) {
+                let (key, value) = row?;
+                last = read_info_hash(key);
+                let metadata = read_metadata(value);
+                let metadata = metadata.filter(|known| known.name.to_lowercase().contains(&part));
+                found.rows.extend(last.zip(metadata));
+                if found.rows.len() == limit {
+                    break;
+                }
+            }
+            if rows.next().is_some() {
+                found.more_after = last;
+            }
+            Ok(found)
         })
     }
 }

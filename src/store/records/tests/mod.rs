@@ -4,6 +4,7 @@
 mod bytes;
 mod faults;
 mod model;
+mod names;
 mod sizes;
 
 use std::path::Path;
