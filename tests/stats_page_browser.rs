@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use api::Api;
-use browser::Chromium;
+use browser::{Chromium, SCREENS};
 use in_process::{Announce, Client};
 use serde_json::{Value, json};
 use shoal::store::{Claim, OnDamage, Records, Span};
@@ -22,23 +22,6 @@ use tempfile::TempDir;
 
 /// A browser on a busy machine takes its time.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Sees whether all texts can be read: the least contrast, and whose it is.
-const LEAST_CONTRAST: &str = r"
-    const rgba = (text) => { const n = text.match(/[\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n; };
-    const light = ([r, g, b]) => { const f = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-        return 0.2126 * f(r) + 0.7152 * f(g) + 0.0722 * f(b); };
-    let least = [99, ''];
-    for (const element of document.querySelectorAll('body *')) {
-        const own = [...element.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-        if (!own || element.closest('svg') || !element.getClientRects().length) continue;
-        let behind = element;
-        while (behind.parentElement && rgba(getComputedStyle(behind).backgroundColor)[3] === 0) behind = behind.parentElement;
-        const pair = [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor].map((c) => light(rgba(c)));
-        const contrast = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
-        if (contrast < least[0]) least = [contrast, element.outerHTML.slice(0, 200)];
-    }
-    return least;";
 
 /// How far things moved that nobody touched.
 const LAYOUT_SHIFT: &str = "
@@ -241,23 +224,12 @@ fn look_at(api: &Api) {
         browser.run("return document.querySelector('[data-copy]').textContent") == "Copied"
     });
 
-    for (name, scheme, width, height, is_phone) in [
-        ("light", "light", 1280, 900, false),
-        ("dark", "dark", 1280, 900, false),
-        ("phone-light", "light", 390, 844, true),
-        ("phone-dark", "dark", 390, 844, true),
-    ] {
-        let colours = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
-        browser.tool("Emulation.setEmulatedMedia", &colours);
-        let screen =
-            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_phone });
-        browser.tool("Emulation.setDeviceMetricsOverride", &screen);
+    for screen in &SCREENS {
+        let name = screen.name;
+        browser.show_on(screen);
         browser.go(&page);
         wait_until("live", || browser.text("state") == "live");
-        let too_wide = browser.run("return document.documentElement.scrollWidth > innerWidth");
-        assert_eq!(too_wide, Value::Bool(false), "{name} scrolls sideways");
-        let least = browser.run(LEAST_CONTRAST);
-        assert!(least[0].as_f64().unwrap() >= 4.5, "{name}: {least}");
+        browser.expect_readable(name);
         let picture = format!("{}/stats-{name}.png", env!("CARGO_TARGET_TMPDIR"));
         fs::write(&picture, browser.screenshot()).unwrap();
         println!("{picture}");

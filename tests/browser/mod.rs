@@ -19,6 +19,63 @@ use serde_json::{Value, json};
 /// A browser on a busy machine takes its time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Sees whether all texts can be read: the least contrast, and whose it is.
+const LEAST_CONTRAST: &str = r"
+    const rgba = (text) => { const n = text.match(/[\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n; };
+    const light = ([r, g, b]) => { const f = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+        return 0.2126 * f(r) + 0.7152 * f(g) + 0.0722 * f(b); };
+    let least = [99, ''];
+    for (const element of document.querySelectorAll('body *')) {
+        const own = [...element.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+        if (!own || element.closest('svg') || !element.getClientRects().length) continue;
+        let behind = element;
+        while (behind.parentElement && rgba(getComputedStyle(behind).backgroundColor)[3] === 0) behind = behind.parentElement;
+        const pair = [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor].map((c) => light(rgba(c)));
+        const contrast = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+        if (contrast < least[0]) least = [contrast, element.outerHTML.slice(0, 200)];
+    }
+    return least;";
+
+/// What a page is looked at on.
+pub(crate) struct Screen {
+    pub(crate) name: &'static str,
+    scheme: &'static str,
+    width: u32,
+    height: u32,
+    is_phone: bool,
+}
+
+/// A desktop and a phone, in both colours.
+pub(crate) const SCREENS: [Screen; 4] = {
+    const DESK: Screen = Screen {
+        name: "light",
+        scheme: "light",
+        width: 1280,
+        height: 900,
+        is_phone: false,
+    };
+    const PHONE: Screen = Screen {
+        name: "phone-light",
+        width: 390,
+        height: 844,
+        is_phone: true,
+        ..DESK
+    };
+    let (name, scheme) = ("dark", "dark");
+    let dark = Screen {
+        name,
+        scheme,
+        ..DESK
+    };
+    let name = "phone-dark";
+    let phone_dark = Screen {
+        name,
+        scheme,
+        ..PHONE
+    };
+    [DESK, dark, PHONE, phone_dark]
+};
+
 pub(crate) struct Chromium {
     driver: Child,
     address: SocketAddr,
@@ -134,6 +191,45 @@ impl Chromium {
             "goog/cdp/execute",
             &json!({ "cmd": name, "params": parameters }),
         )
+    }
+
+    /// The element that a selector of CSS finds first.
+    fn element(&self, selector: &str) -> String {
+        let wanted = json!({ "using": "css selector", "value": selector });
+        let found = self.command("element", &wanted);
+        let mut ids = found.as_object().expect("an element").values();
+        let id = ids.next().and_then(Value::as_str);
+        id.expect("an element has an id").to_owned()
+    }
+
+    /// Clicks an element as a hand does; where that leads to another page, waits until it is loaded.
+    pub(crate) fn click(&self, selector: &str) {
+        let id = self.element(selector);
+        self.command(&format!("element/{id}/click"), &json!({}));
+    }
+
+    /// Presses the keys of a text while an element has the focus.
+    pub(crate) fn keys(&self, selector: &str, text: &str) {
+        let id = self.element(selector);
+        self.command(&format!("element/{id}/value"), &json!({ "text": text }));
+    }
+
+    /// Shows pages on such a screen from now on.
+    pub(crate) fn show_on(&self, screen: &Screen) {
+        let scheme = json!({ "name": "prefers-color-scheme", "value": screen.scheme });
+        let colours = json!({ "features": [scheme] });
+        self.tool("Emulation.setEmulatedMedia", &colours);
+        let (width, height) = (screen.width, screen.height);
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": screen.is_phone });
+        self.tool("Emulation.setDeviceMetricsOverride", &size);
+    }
+
+    /// The page is no wider than the screen, and all its texts stand out enough.
+    pub(crate) fn expect_readable(&self, name: &str) {
+        let too_wide = self.run("return document.documentElement.scrollWidth > innerWidth");
+        assert_eq!(too_wide, Value::Bool(false), "{name} scrolls sideways");
+        let least = self.run(LEAST_CONTRAST);
+        assert!(least[0].as_f64().unwrap() >= 4.5, "{name}: {least}");
     }
 
     /// What the page and the browser wrote to the console since the last time.

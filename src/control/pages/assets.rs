@@ -22,9 +22,14 @@ pub(super) struct Asset {
     text: &'static str,
 }
 
-/// Colours and layout.
-pub(super) static STYLE: LazyLock<Asset> =
-    LazyLock::new(|| Asset::new("style", "css", "text/css", include_str!("assets/style.css")));
+/// Colours and layout, of all pages.
+pub(super) static STYLE: LazyLock<Asset> = LazyLock::new(|| {
+    let text = concat!(
+        include_str!("assets/style.css"),
+        include_str!("assets/admin.css")
+    );
+    Asset::new("style", "css", "text/css", text)
+});
 
 /// What moves.
 pub(super) static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {

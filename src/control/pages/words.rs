@@ -102,6 +102,11 @@ pub(super) fn date(unix_s: u64) -> String {
     format!("{:04}-{month:02}-{day:02}", era * 400 + year + late)
 }
 
+/// `14:05` of a time in Unix seconds.
+pub(super) fn time(unix_s: u64) -> String {
+    format!("{:02}:{:02}", unix_s / 3600 % 24, unix_s / 60 % 60)
+}
+
 /// What people call a protocol.
 pub(super) fn protocol(protocol: Protocol) -> &'static str {
     match protocol {
@@ -190,6 +195,13 @@ mod tests {
             (2_000_000_000, "2 s"),
         ] {
             assert_eq!(short_time(ns), text);
+        }
+    }
+
+    #[test]
+    fn times_have_hours_and_minutes() {
+        for (unix_s, text) in [(0, "00:00"), (86_399, "23:59"), (1_700_007_200, "00:13")] {
+            assert_eq!(time(unix_s), text);
         }
     }
 
