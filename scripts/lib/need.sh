@@ -36,7 +36,7 @@ need_rust() {
         PATH="$HOME/.cargo/bin:$PATH"
     fi
     if ! command -v cargo >/dev/null; then
-        echo "${0##*/}: cargo is missing; install Rust 1.88 or newer (https://rustup.rs) and try again" >&2
+        echo "${0##*/}: cargo is missing; install Rust 1.89 or newer (https://rustup.rs) and try again" >&2
         exit 1
     fi
 }

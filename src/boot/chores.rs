@@ -22,12 +22,40 @@ const CREDIT_EVERY: Duration = Duration::from_secs(10);
 /// times: once a minute.
 const WARN_EVERY: u32 = 6;
 
-/// To look at all peers now.
-struct Sweep;
+/// How long the thread may take to leave the records alone.
+const RESPITE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the thread is told.
+enum Asked {
+    /// To look at all peers now.
+    Sweep,
+    /// To write what is to be credited, and then to leave it with the cores; and to say whether it did.
+    Lend(Sender<bool>),
+    /// To collect it again.
+    TakeBack,
+}
+
+/// Has the thread leave the records alone. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Respite(Sender<Asked>);
+
+impl Respite {
+    /// Writes what is to be credited so far, and no more of it. False when that cannot be written.
+    pub(super) fn begin(&self) -> bool {
+        let (answer, answered) = bounded(1);
+        self.0.send_timeout(Asked::Lend(answer), RESPITE_PATIENCE).is_ok()
+            && answered.recv_timeout(RESPITE_PATIENCE) == Ok(true)
+    }
+
+    /// Goes on as before.
+    pub(super) fn end(&self) {
+        let _ = self.0.send_timeout(Asked::TakeBack, RESPITE_PATIENCE);
+    }
+}
 
 /// The thread. To be ended with [`Chores::finish`].
 pub(super) struct Chores {
-    sweeps: Sender<Sweep>,
+    orders: Sender<Asked>,
     thread: JoinHandle<Credits>,
 }
 
@@ -44,7 +72,7 @@ impl Chores {
             .enable_time()
             .build()
             .map_err(failed)?;
-        let (sweeps, asked) = bounded(1);
+        let (orders, asked) = bounded(2);
         let work = Work {
             runtime,
             errands,
@@ -60,17 +88,28 @@ impl Chores {
                 work.run(&asked, credits)
             })
             .map_err(failed)?;
-        Ok(Self { sweeps, thread })
+        Ok(Self { orders, thread })
     }
 
     /// Forgets all silent peers soon. One that is asked for while another waits is the same.
     pub(super) fn sweep(&self) {
-        drop(self.sweeps.try_send(Sweep));
+        drop(self.orders.try_send(Asked::Sweep));
+    }
+
+    /// A way to have the records left alone.
+    pub(super) fn respite(&self) -> Respite {
+        Respite(self.orders.clone())
+    }
+
+    /// Ends the thread; what the cores have left is somebody else's to credit.
+    pub(super) fn leave(self) {
+        drop(self.orders);
+        let _ = self.thread.join();
     }
 
     /// Ends the thread, and credits what the cores have left. Called after the cores have ended.
     pub(super) fn finish(self, registrar: &Registrar, swarms: &mut [Swarms]) {
-        drop(self.sweeps);
+        drop(self.orders);
         // What a panic takes with it is ten seconds of credits.
         let mut credits = self.thread.join().unwrap_or_default();
         for swarms in swarms {
@@ -93,7 +132,8 @@ struct Work {
 }
 
 impl Work {
-    fn run(mut self, asked: &Receiver<Sweep>, credits: bool) -> Credits {
+    fn run(mut self, asked: &Receiver<Asked>, credits: bool) -> Credits {
+        let mut lent = false;
         loop {
             let asked = asked.recv_timeout(CREDIT_EVERY);
             // Cores let go of them within a second, HTTP threads that nobody asks not by themselves.
@@ -102,8 +142,16 @@ impl Work {
             }
             match asked {
                 // Busy cores sweep by themselves all the same.
-                Ok(Sweep) => drop(self.runtime.block_on(self.errands.sweep_all())),
-                Err(RecvTimeoutError::Timeout) if credits => self.credit(),
+                Ok(Asked::Lend(answer)) => {
+                    if credits {
+                        self.credit();
+                    }
+                    lent = self.credits.is_empty();
+                    let _ = answer.try_send(lent);
+                }
+                Ok(Asked::TakeBack) => lent = false,
+                Ok(Asked::Sweep) => drop(self.runtime.block_on(self.errands.sweep_all())),
+                Err(RecvTimeoutError::Timeout) if credits && !lent => self.credit(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.credits,
             }

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 
 use log::{info, warn};
+use socket2::Socket;
 
 use super::http::Http;
+use super::takeover::{Estate, Kind};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::server::{Door, Server};
@@ -39,6 +41,7 @@ pub(super) fn bind(
     config: &Config,
     http: &mut Http,
     clock: &Clock,
+    estate: &mut Estate,
 ) -> Result<Option<Bound>, String> {
     let control = &config.control;
     let Some(listen) = control.listen else {
@@ -48,13 +51,22 @@ pub(super) fn bind(
         Some(files) => Some(http.certificate(files, clock)?),
         None => None,
     };
-    match tcp::bind(listen, 1, PATIENCE_S) {
-        Ok(mut bound) => Ok(bound.sockets.pop().map(|socket| Bound {
-            address: bound.address,
-            door: Door {
-                listener: socket.into(),
-                tls,
-            },
+    let inherited = estate.take_bound(Kind::Control, listen);
+    let bound = if inherited.is_empty() {
+        tcp::bind(listen, 1, PATIENCE_S)
+    } else {
+        tcp::adopt(inherited.into_iter().map(Socket::from).collect(), 1, PATIENCE_S)
+    };
+    match bound {
+        Ok(mut bound) => Ok(bound.sockets.pop().map(|socket| {
+            estate.keep(Kind::Control, &listen, &socket);
+            Bound {
+                address: bound.address,
+                door: Door {
+                    listener: socket.into(),
+                    tls,
+                },
+            }
         })),
         Err(sentence) if !control.required => {
             warn!("{sentence}; going on without the control server");

@@ -1,8 +1,6 @@
 //! Which CPUs the cores run on, and how each opens its way to the kernel.
 
 use std::io;
-use std::net::UdpSocket;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use log::warn;
@@ -12,7 +10,7 @@ use nix::unistd::Pid;
 
 use crate::config::{Backend, Config};
 use crate::limits::CORES_MAX;
-use crate::net::{Doorbell, Net, OpenRing};
+use crate::net::OpenRing;
 
 /// The CPUs that cores run on: the first `workers.count` of those that this process may use.
 pub(super) fn choose_cpus(config: &Config) -> Result<Vec<usize>, String> {
@@ -55,15 +53,13 @@ pub(super) fn pin(thread: &str, cpu: usize) {
     }
 }
 
-/// Opens the way to the kernel, on the thread of a core. With "auto" a core that cannot have a ring does
+/// Opens a ring, on the thread of a core that will use it. With "auto" a core that cannot have a ring does
 /// without; the first to do so says it for all. The error is a sentence.
-pub(super) fn open_net(
+pub(super) fn open_ring(
     backend: Backend,
-    sockets: Vec<UdpSocket>,
-    doorbell: Arc<Doorbell>,
     fell_back: &AtomicBool,
-) -> Result<Net, String> {
-    let ring = match backend {
+) -> Result<Option<OpenRing>, String> {
+    Ok(match backend {
         Backend::Mmsg => None,
         Backend::IoUring | Backend::Auto => match OpenRing::new() {
             Ok(ring) => Some(ring),
@@ -82,8 +78,7 @@ pub(super) fn open_net(
                 None
             }
         },
-    };
-    Net::new(ring, sockets, doorbell).map_err(|error| error.to_string())
+    })
 }
 
 fn why_no_ring(error: &io::Error) -> String {

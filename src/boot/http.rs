@@ -11,15 +11,17 @@ use crossbeam_channel::{Sender, bounded};
 use log::{info, warn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::Socket;
+use tokio::sync::watch;
 
 use super::cores;
+use super::takeover::{Doors, Estate, Kind};
 use crate::clock::Clock;
 use crate::config::{Backend, Config, HttpAddress, HttpListener, ProxyHeader, TlsFiles};
 use crate::control::Event;
 use crate::counters::ThreadCounters;
 use crate::gate::access::Access;
 use crate::http::tls::{Reload, Tls};
-use crate::http::{self, Door, Engine, FullScrapeRules, FullScrapes, Parts};
+use crate::http::{self, Door, Engine, FullScrapeRules, FullScrapes, Parts, Pause};
 use crate::net::tcp::{self, SocketFile, TcpListener};
 use crate::shard::{self, Collector, Counter};
 use crate::wire::http::forwarded::ForwardedHeader;
@@ -63,6 +65,10 @@ pub(super) struct Http {
     /// What each thread makes grow after its desk was rung.
     beats: Vec<Arc<AtomicU64>>,
     stop: Arc<AtomicBool>,
+    pause: Arc<Pause>,
+    /// True while the listening sockets may be needed by another process: at the end they are let go of and
+    /// not closed.
+    pub(super) is_guest: bool,
     threads: Vec<JoinHandle<()>>,
     full_scrapes: Option<(Arc<FullScrapes>, JoinHandle<()>)>,
     /// What each listener is called, with real ports.
@@ -92,26 +98,37 @@ pub(super) fn threads(config: &Config, cores: usize) -> usize {
 }
 
 impl Http {
-    /// Binds every listener and reads every certificate.
+    /// Binds every listener, or takes it over from a process before this one, and reads every certificate.
     pub(super) fn bind(
         &mut self,
         config: &Config,
         threads: usize,
         clock: &Clock,
+        estate: &mut Estate,
     ) -> Result<Vec<Bound>, String> {
         let mut bound: Vec<Bound> = Vec::new();
         for listener in &config.http {
             let door = self.door(config, listener, clock)?;
             let sockets = match &listener.listen {
                 HttpAddress::Unix(path) => {
-                    let unix = tcp::bind_unix(path)?;
+                    let unix = match estate.take(Kind::Http, &listener.listen).pop() {
+                        Some(inherited) => tcp::adopt_unix(inherited.into(), path)?,
+                        None => tcp::bind_unix(path)?,
+                    };
                     self.files.push(unix.file);
                     vec![unix.socket]
                 }
                 HttpAddress::Tcp(address) => {
                     super::listeners::refuse_covered("http", *address, &self.addresses)?;
                     let patience_s = config.connections.request_timeout;
-                    match tcp::bind(*address, threads, patience_s) {
+                    let inherited = estate.take_bound(Kind::Http, *address);
+                    let bound = if inherited.is_empty() {
+                        tcp::bind(*address, threads, patience_s)
+                    } else {
+                        let inherited = inherited.into_iter().map(Socket::from).collect();
+                        tcp::adopt(inherited, threads, patience_s)
+                    };
+                    match bound {
                         Ok(TcpListener { address, sockets }) => {
                             self.addresses.push(address);
                             sockets
@@ -126,6 +143,13 @@ impl Http {
                     }
                 }
             };
+            for socket in &sockets {
+                let name: &dyn std::fmt::Display = match &listener.listen {
+                    HttpAddress::Tcp(address) => address,
+                    unix @ HttpAddress::Unix(_) => unix,
+                };
+                estate.keep(Kind::Http, &name, socket);
+            }
             let address = match (&listener.listen, self.addresses.last()) {
                 (HttpAddress::Tcp(_), Some(real)) => HttpAddress::Tcp(*real),
                 (named, _) => named.clone(),
@@ -241,6 +265,7 @@ impl Http {
                 events: events.clone(),
                 stop: Arc::clone(&self.stop),
                 beats: Arc::clone(&self.beats[number]),
+                pause: Arc::clone(&self.pause),
                 connections_max,
                 idle_timeout_s: config.connections.idle_timeout,
                 request_timeout_s: config.connections.request_timeout,
@@ -350,8 +375,24 @@ impl Http {
         Bells(self.desks.clone())
     }
 
+    /// What lets somebody in, the control server's listener beside it.
+    pub(super) fn doors(&self, control: Option<watch::Sender<bool>>) -> Doors {
+        Doors {
+            pause: Arc::clone(&self.pause),
+            bells: self.bells(),
+            http_threads: self.threads.len(),
+            addresses: self.addresses.clone(),
+            paths: self.files.iter().map(|file| file.path().to_owned()).collect(),
+            control,
+        }
+    }
+
     /// Waits for the threads. False when one panicked.
     pub(super) fn join(&mut self) -> bool {
+        if self.is_guest {
+            self.pause.set(true);
+            self.files.drain(..).for_each(SocketFile::leave);
+        }
         self.begin_to_stop();
         let mut ended: Vec<_> = self.threads.drain(..).map(JoinHandle::join).collect();
         if let Some((full_scrapes, thread)) = self.full_scrapes.take() {

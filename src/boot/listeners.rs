@@ -1,19 +1,21 @@
 //! Binding every UDP listener of the configuration.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 
 use log::warn;
 
+use super::takeover::{Estate, Kind};
 use crate::config::Config;
 use crate::net::port_owner;
 use crate::net::socket::{self, Listener, SocketOptions};
 use crate::net::steering::Steering;
 
-/// Binds all listeners or none. A default listener whose address family the host lacks is left out.
+/// Binds all listeners or none; those of a process before this one are taken over. A default listener whose address family the host lacks is left out.
 pub(super) fn bind(
     config: &Config,
     cores: usize,
     steering: Steering,
+    estate: &mut Estate,
 ) -> Result<Vec<Listener>, String> {
     let wanted = usize::try_from(config.workers.receive_buffer).unwrap_or(usize::MAX);
     let options = SocketOptions {
@@ -25,8 +27,20 @@ pub(super) fn bind(
     for listener in &config.udp {
         let addresses: Vec<SocketAddr> = bound.iter().map(|bound| bound.address).collect();
         refuse_covered("udp", listener.listen, &addresses)?;
-        match socket::bind(listener.listen, &options) {
-            Ok(sockets) => bound.push(sockets),
+        let inherited = estate.take_bound(Kind::Udp, listener.listen);
+        let sockets = if inherited.is_empty() {
+            socket::bind(listener.listen, &options)
+        } else {
+            let inherited = inherited.into_iter().map(UdpSocket::from);
+            socket::adopt(inherited.collect(), &options)
+        };
+        match sockets {
+            Ok(listening) => {
+                for socket in &listening.sockets {
+                    estate.keep(Kind::Udp, &listener.listen, socket);
+                }
+                bound.push(listening);
+            }
             Err(sentence) if !listener.required && lacks_family(listener.listen) => {
                 warn!("{sentence}; going on without it");
             }

@@ -7,6 +7,7 @@ mod http;
 mod listeners;
 mod rules;
 mod store;
+mod takeover;
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,14 +26,16 @@ use crate::control::server::Server;
 use crate::control::state::{Given, State};
 use crate::control::{Event, exit_on_panic};
 use crate::counters::{ThreadCounters, Totals};
-use crate::net::socket::Listener;
+use crate::net::socket::{self, Listener};
 use crate::net::steering::Steering;
-use crate::net::{Doorbell, Engine, port_owner};
+use crate::net::{Doorbell, Engine, Net, port_owner};
 use crate::privileges;
-use crate::registrar::Registrar;
-use crate::shard::{Collector, Core, Errands, Mesh, Rules, Shard};
-use crate::store::{Keeper, StoreTotals};
+use crate::registrar::{Credits, Registrar};
+use crate::shard::{Collector, Core, Errands, Hold, Mesh, Rules, Shard};
+use crate::store::{Keeper, Legacy, StoreTotals};
 use crate::swarm::{self, Swarms};
+pub(crate) use takeover::shed;
+use takeover::{Estate, Heir, Heirloom, Hello, Predecessor};
 
 /// Runs a tracker until a signal ends it. Every failure has been logged when this returns. `reload` loads
 /// the configuration again, or says a sentence for each mistake.
@@ -41,7 +44,15 @@ pub fn run(config: &Config, reload: &dyn Fn() -> Result<Config, Vec<String>>) ->
     let done = crate::control::Signals::catch()
         .map_err(|error| format!("cannot catch signals: {error}"))
         .and_then(|signals| {
-            let tracker = Tracker::start(config, &Clock::start(), &signals.events())?;
+            let clock = Clock::start();
+            let (mut heir, estate) = Heir::from_environment()?.unzip();
+            let estate = estate.unwrap_or_default();
+            let mut tracker =
+                Tracker::start_after(heir.as_mut(), estate, config, &clock, &signals.events())?;
+            if let Some(heir) = heir {
+                heir.serve();
+                tracker.http.is_guest = false;
+            }
             crate::control::run(tracker, &signals, config.log.stats_interval, reload)
         });
     match done {
@@ -73,6 +84,18 @@ pub struct Tracker {
     registrar: Arc<Registrar>,
     errands: Errands,
     collector: Collector,
+    holds: Vec<Arc<Hold>>,
+    succession: Succession,
+}
+
+/// What a tracker has for the process that comes after it.
+struct Succession {
+    hello: Hello,
+    heirlooms: Arc<[Heirloom]>,
+    peer_timeout_s: u32,
+    is_given_up: Arc<AtomicBool>,
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Tracker {
@@ -80,21 +103,42 @@ impl Tracker {
     /// answered; when it fails, nothing is left running. The error is one sentence. `events` learns
     /// when a core ends by itself.
     pub fn start(config: &Config, clock: &Clock, events: &Sender<Event>) -> Result<Self, String> {
+        Self::start_after(None, Estate::default(), config, clock, events)
+    }
+
+    /// The same after another process, if there is an heir: with its sockets, which `estate` has, and its
+    /// swarms. Until the heir says that it serves, that process may want all of it back.
+    fn start_after(
+        mut heir: Option<&mut Heir>,
+        mut estate: Estate,
+        config: &Config,
+        clock: &Clock,
+        events: &Sender<Event>,
+    ) -> Result<Self, String> {
         let cpus = cores::choose_cpus(config)?;
         cores::raise_locked_memory();
         let cores = cpus.len();
-        let steering = Steering::new(rules::secret()?, cores);
-        let bound = listeners::bind(config, cores, steering)?;
+        let before = heir.as_ref().map(|heir| heir.hello().clone());
+        // With as many cores as before, what waits in their sockets belongs to them.
+        let same = before.as_ref().filter(|before| before.cores == cores);
+        let secret = same.map_or_else(rules::secret, |before| Ok(before.steering))?;
+        let steering = Steering::new(secret, cores);
+        let is_steered = config.workers.steering && cores > 1;
+        let bound = listeners::bind(config, cores, steering, &mut estate)?;
         let mut http = http::Http::default();
+        http.is_guest = before.is_some();
         let http_threads = http::threads(config, cores);
-        let http_bound = http.bind(config, http_threads, clock)?;
-        let control_bound = control::bind(config, &mut http, clock)?;
+        let http_bound = http.bind(config, http_threads, clock, &mut estate)?;
+        let control_bound = control::bind(config, &mut http, clock, &mut estate)?;
         privileges::become_user(&config.workers.user)?;
         if !config.workers.user.is_empty() {
             http.check_certificates(clock.now().unix_s);
         }
 
-        let shelf = store::Shelf::open(config, clock)?;
+        if let Some(heir) = &mut heir {
+            heir.ask_for_state()?;
+        }
+        let shelf = store::Shelf::open(config, clock, &mut estate)?;
         let records = shelf.as_ref().and_then(store::Shelf::records);
         let registrar = Registrar::start(config, cores, steering, records, clock)?;
         let doorbells: Vec<Arc<Doorbell>> = (0..cores)
@@ -104,6 +148,10 @@ impl Tracker {
         let (meshes, counters) = Mesh::between(&doorbells, http_threads);
         // One core at least owns torrents.
         let collector = meshes[0].collector();
+        let given_key = before.as_ref().map(|before| before.connection_id_key);
+        let key = rules::connection_id_key(config, given_key)?;
+        let peer_timeout_s = config.announce.peer_timeout_s();
+        let unit_s = Legacy::unit_s(peer_timeout_s);
         let mut tracker = Self {
             listeners: bound.iter().map(|listener| listener.address).collect(),
             engines: Vec::with_capacity(cores),
@@ -126,22 +174,47 @@ impl Tracker {
             registrar: Arc::new(registrar),
             errands: Errands::new(collector.clone(), steering),
             collector: collector.clone(),
+            holds: Vec::with_capacity(cores),
+            succession: Succession {
+                hello: Hello::new(cores, secret, is_steered, key, unit_s),
+                heirlooms: estate.into_kept(),
+                peer_timeout_s,
+                is_given_up: Arc::default(),
+                is_over: Arc::default(),
+                thread: None,
+            },
         };
-        let rules = rules::rules(config, &tracker.listeners, steering)?;
+        let holds = tracker.doorbells.iter().cloned();
+        tracker.holds = holds.map(|doorbell| Arc::new(Hold::new(doorbell))).collect();
+        let rules = rules::rules(config, &tracker.listeners, steering, key);
         let access = Arc::clone(tracker.registrar.access());
-        let share_of = |core| {
-            shelf
-                .as_ref()
-                .map(|shelf| shelf.share(core, steering, &access, clock))
+        let origins: Vec<store::Origin> = match (&mut heir, &shelf) {
+            (Some(heir), _) => {
+                let inheritances = heir.begin(cores)?;
+                inheritances.into_iter().map(store::Origin::Process).collect()
+            }
+            (None, Some(shelf)) => (0..cores)
+                .map(|core| store::Origin::Store(shelf.share(core, steering, &access, clock)))
+                .collect(),
+            (None, None) => (0..cores).map(|_| store::Origin::Nothing).collect(),
         };
-        let places = meshes.into_iter().map(|mesh| {
-            let kept = share_of(mesh.me());
-            (mesh, kept)
-        });
-        let got = tracker.start_cores(config, &cpus, bound, places.collect(), &rules, events)?;
+        let places = meshes.into_iter().zip(origins).collect();
+        // Whoever steered the sockets before did it by another rule, or not at all.
+        let is_new_rule = before.is_some() && !same.is_some_and(|before| before.is_steered);
+        let steer = (is_steered && is_new_rule).then_some(steering);
+        let mut got =
+            tracker.start_cores(config, &cpus, bound, places, (&rules, steer), events)?;
+        let owed = heir.map(Heir::take_credits);
         tracker.report_start(config, &cpus);
+        if owed.is_some() {
+            store::tell_inherited(&got);
+            got.clear();
+        }
         let store = match shelf {
-            Some(shelf) => shelf.close(got, clock)?,
+            Some(shelf) => {
+                shelf.sign();
+                shelf.close(got, clock)?
+            }
             None => None,
         };
         let given = http::Given {
@@ -157,8 +230,13 @@ impl Tracker {
         // Last, as whoever fails before must not write what it has instead of what was.
         if let Some(store) = store {
             let keeper = store::keep(store, collector.clone(), &tracker.counters, clock)?;
+            if owed.is_some() {
+                // What stands there is as old as the last one of the process before.
+                keeper.snapshots().soon();
+            }
             tracker.keeper = Some(keeper);
         }
+        tracker.credit_owed(owed.unwrap_or_default());
         tracker.chores = Some(chores::Chores::start(
             tracker.errands.clone(),
             Arc::clone(&tracker.registrar),
@@ -221,15 +299,15 @@ impl Tracker {
         config: &Config,
         cpus: &[usize],
         bound: Vec<Listener>,
-        places: Vec<(Mesh, Option<store::Share>)>,
-        rules: &Rules,
+        places: Vec<(Mesh, store::Origin)>,
+        (rules, steer): (&Rules, Option<Steering>),
         events: &Sender<Event>,
     ) -> Result<Vec<store::Got>, String> {
         let mut sockets: Vec<_> = bound.into_iter().map(|l| l.sockets.into_iter()).collect();
         let (ready, readiness) = bounded::<Result<(Engine, store::Got), String>>(cpus.len());
         let fell_back = Arc::new(AtomicBool::new(false));
-        for (core, (mesh, kept)) in places.into_iter().enumerate() {
-            let of_core = sockets.iter_mut().filter_map(Iterator::next).collect();
+        for (core, (mesh, origin)) in places.into_iter().enumerate() {
+            let of_core: Vec<_> = sockets.iter_mut().filter_map(Iterator::next).collect();
             let mut swarms = rules::swarms(config, cpus.len())?;
             let random = fastrand::Rng::with_seed(rules::secret()?);
             let counters = Arc::clone(&self.counters[core]);
@@ -237,22 +315,39 @@ impl Tracker {
             let (backend, fell_back) = (config.workers.backend, Arc::clone(&fell_back));
             let (clock, ready) = (self.clock.clone(), ready.clone());
             let (stop, doorbell) = (Arc::clone(&self.stop), Arc::clone(&self.doorbells[core]));
+            let hold = Arc::clone(&self.holds[core]);
+            // One core does it for all.
+            let steer = steer.filter(|_| core == 0);
             let (cpu, events) = (config.workers.pin.then(|| cpus[core]), events.clone());
             let body = move || {
                 if let Some(cpu) = cpu {
                     cores::pin(&format!("core {core}"), cpu);
                 }
-                match cores::open_net(backend, of_core, doorbell, &fell_back) {
+                let begin = || {
+                    let ring = cores::open_ring(backend, &fell_back)?;
+                    let got = origin.restore(core, rules.steering, &clock, &mut swarms)?;
+                    // From here on datagrams are read, and no sooner: they may be another process's.
+                    if let Some(steering) = steer {
+                        of_core
+                            .iter()
+                            .try_for_each(|socket| socket::steer(socket, steering))
+                            .map_err(|error| error.to_string())?;
+                    }
+                    let net = Net::new(ring, of_core, doorbell);
+                    Ok((net.map_err(|error| error.to_string())?, got))
+                };
+                match begin() {
                     Err(why) => {
+                        let why: String = why;
                         let _ = ready.send(Err(format!("core {core} cannot start: {why}")));
                         None
                     }
-                    Ok(net) => {
-                        let got = kept.map(|kept| kept.restore(&mut swarms));
+                    Ok((net, got)) => {
                         let shard = Shard::new(rules, access, swarms, mesh, counters, random);
-                        let _ = ready.send(Ok((net.engine(), got.unwrap_or_default())));
+                        let _ = ready.send(Ok((net.engine(), got)));
                         drop(ready);
-                        let (swarms, ended) = Core::new(net, shard, clock).run(&stop);
+                        let running = Core::new(net, shard, clock).with_hold(hold);
+                        let (swarms, ended) = running.run(&stop);
                         // Nobody listens once the tracker is being dropped.
                         let _ =
                             events.send(Event::CoreEnded(core, ended.map_err(|e| e.to_string())));
@@ -432,6 +527,94 @@ impl Tracker {
         port_owner::kernel_drops(&inodes)
     }
 
+    /// Writes what a process before this one was to credit and could not any more.
+    fn credit_owed(&self, owed: Vec<takeover::Owed>) {
+        let mut credits = Credits::default();
+        credits.add_sums(&self.registrar, owed.iter().map(|(sum, ago_s)| (sum, *ago_s)));
+        if let Err(error) = credits.write(&self.registrar) {
+            log::warn!("what was uploaded and downloaded lately is not credited: {error}");
+        }
+    }
+
+    /// Starts the program anew, to take over everything; what comes of it is an event. The error is a
+    /// sentence.
+    pub fn begin_to_hand_over(&mut self, events: &Sender<Event>) -> Result<(), String> {
+        if self.is_handing_over() {
+            return Err("a new process is taking over already".to_owned());
+        }
+        let (Some(chores), Some(historian)) = (&self.chores, &self.historian) else {
+            return Err("this tracker has not started yet".to_owned());
+        };
+        let predecessor = Predecessor {
+            hello: self.succession.hello.clone(),
+            heirlooms: Arc::clone(&self.succession.heirlooms),
+            collector: self.collector.clone(),
+            errands: self.errands.clone(),
+            holds: self.holds.clone(),
+            doors: self.http.doors(self.control.as_ref().map(Server::pause)),
+            state: self.control().cloned(),
+            registrar: Arc::clone(&self.registrar),
+            history: Arc::clone(historian.history()),
+            respite: chores.respite(),
+            loan: self.keeper.as_ref().map(Keeper::loan),
+            peer_timeout_s: self.succession.peer_timeout_s,
+            clock: self.clock.clone(),
+            is_given_up: Arc::clone(&self.succession.is_given_up),
+        };
+        let (events, is_over) = (events.clone(), Arc::clone(&self.succession.is_over));
+        let body = move || {
+            let handed_over = predecessor.hand_over();
+            is_over.store(handed_over.is_ok(), Ordering::Release);
+            // Gone only when the process is about to end.
+            let _ = events.send(Event::HandedOver(handed_over));
+        };
+        let thread = thread::Builder::new().name("hand-over".to_owned());
+        let thread = thread.spawn(body);
+        let thread = thread.map_err(|error| format!("cannot start a thread: {error}"))?;
+        self.succession.thread = Some(thread);
+        Ok(())
+    }
+
+    /// True while a new process takes over.
+    pub fn is_handing_over(&self) -> bool {
+        self.succession.thread.is_some()
+    }
+
+    /// To be called when that has come to its end.
+    pub fn end_handing_over(&mut self) {
+        if let Some(thread) = self.succession.thread.take() {
+            // Its event was its last act.
+            let _ = thread.join();
+        }
+    }
+
+    /// Ends this tracker, all of which another process has now: replies that are under way are sent, and
+    /// nothing is written or closed.
+    pub fn leave(mut self) {
+        self.end_handing_over();
+        self.let_go();
+    }
+
+    fn let_go(&mut self) {
+        self.http.is_guest = true;
+        let control_ended_well = self.control.take().is_none_or(Server::join);
+        let http_ended_well = self.http.join();
+        if let Some(keeper) = self.keeper.take() {
+            keeper.leave();
+        }
+        if let Some(chores) = self.chores.take() {
+            chores.leave();
+        }
+        self.stop_cores();
+        for thread in self.threads.drain(..) {
+            // A panic has been logged.
+            let _ = thread.join();
+        }
+        if !(control_ended_well && http_ended_well) {
+            log::warn!("a thread panicked while it ended");
+        }
+    }
+
     /// Stops every core, waits for its thread, and then for the last snapshot.
     pub fn stop(mut self) -> Result<(), String> {
         self.join()
@@ -457,6 +640,11 @@ impl Tracker {
     }
 
     fn join(&mut self) -> Result<(), String> {
+        self.succession.is_given_up.store(true, Ordering::Relaxed);
+        self.end_handing_over();
+        if self.succession.is_over.load(Ordering::Acquire) {
+            self.let_go();
+        }
         if let Some(keeper) = &self.keeper {
             keeper.stop();
         }

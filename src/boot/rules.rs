@@ -14,17 +14,15 @@ use crate::shard::Rules;
 use crate::store;
 use crate::swarm::{self, Swarms};
 
-/// The rules by which every core answers.
+/// The rules by which every core answers; `key` is that of the connection ids.
 pub(super) fn rules(
     config: &Config,
     listeners: &[SocketAddr],
     steering: Steering,
-) -> Result<Rules, String> {
-    Ok(Rules {
-        connection_ids: ConnectionIds::new(
-            connection_id_key(config)?,
-            config.access.connection_id_lifetime,
-        ),
+    key: [u8; store::KEY_LEN],
+) -> Rules {
+    Rules {
+        connection_ids: ConnectionIds::new(key, config.access.connection_id_lifetime),
         listeners: listeners.to_vec(),
         steering,
         interval_s: config.announce.interval,
@@ -35,14 +33,19 @@ pub(super) fn rules(
         scrape_hashes_max: config.scrape.max_hashes,
         prefetch: config.workers.prefetch,
         request_log: RequestLog::of(config.log.full_addresses),
-    })
+    }
 }
 
 /// The key of this install, or one for this start alone when none can be kept: the tracker works all
-/// the same.
-fn connection_id_key(config: &Config) -> Result<[u8; store::KEY_LEN], String> {
-    let mut fresh = [0; store::KEY_LEN];
-    fill_with_secret(&mut fresh)?;
+/// the same. `given` is that of a process before this one.
+pub(super) fn connection_id_key(
+    config: &Config,
+    given: Option<[u8; store::KEY_LEN]>,
+) -> Result<[u8; store::KEY_LEN], String> {
+    let mut fresh = given.unwrap_or_default();
+    if given.is_none() {
+        fill_with_secret(&mut fresh)?;
+    }
     if config.store.path.is_empty() {
         return Ok(fresh);
     }

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use log::{info, warn};
 
 use super::rules;
+use super::takeover::{Estate, Inheritance, Kind};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::Config;
 use crate::counters::ThreadCounters;
@@ -22,6 +23,7 @@ const UNMADE_RECORDS: &str = "it will be tried again when a key or a list is cha
 
 /// A store that cores restore their swarms from.
 pub(super) struct Shelf {
+    claim: Arc<Claim>,
     store: Arc<Store>,
     records: Option<Arc<Records>>,
     stopwatch: Stopwatch,
@@ -48,7 +50,13 @@ impl Shelf {
     /// Opens the store, if there is to be one. Nothing is served when another tracker has it, when it is
     /// of a newer version, or when it is damaged and the configuration says so. A folder that cannot be
     /// used is only a warning, as the tracker works without.
-    pub(super) fn open(config: &Config, clock: &Clock) -> Result<Option<Self>, String> {
+    ///
+    /// With a process before this one, `estate` has its claim to the folder.
+    pub(super) fn open(
+        config: &Config,
+        clock: &Clock,
+        estate: &mut Estate,
+    ) -> Result<Option<Self>, String> {
         if config.store.path.is_empty() {
             return Ok(None);
         }
@@ -61,7 +69,12 @@ impl Shelf {
         };
         let started_unix_s = clock.now().unix_s;
         let salt = rules::salt()?;
-        let opened = Claim::stake(Path::new(&config.store.path)).and_then(|claim| {
+        let path = Path::new(&config.store.path);
+        let staked = match estate.take(Kind::Store, &path.display()).pop() {
+            Some(descriptor) => Ok(Claim::share(path, descriptor)),
+            None => Claim::stake(path),
+        };
+        let opened = staked.and_then(|claim| {
             let claim = Arc::new(claim);
             let opened = Store::open(&claim, settings, salt, started_unix_s)?;
             Ok((claim, opened))
@@ -83,7 +96,11 @@ impl Shelf {
             }
             Err(refusal) => return Err(refusal.sentence().to_owned()),
         };
+        if let Ok(descriptor) = claim.descriptor() {
+            estate.keep(Kind::Store, &path.display(), &descriptor);
+        }
         Ok(Some(Self {
+            claim,
             store,
             records,
             stopwatch,
@@ -117,6 +134,8 @@ impl Shelf {
     /// Tells what the cores got, deals with damage that they found, and hands over the store, once every
     /// core has taken its share.
     pub(super) fn close(self, got: Vec<Got>, clock: &Clock) -> Result<Option<Store>, String> {
+        // Not by those who have a process before them to ask.
+        let was_read = !got.is_empty();
         let mut sum = Restored::default();
         let mut damage = None;
         for got in got {
@@ -128,7 +147,7 @@ impl Shelf {
             0 => String::new(),
             n => format!(", {n} have addresses that are not admitted"),
         };
-        if let Some(taken_unix_s) = self.store.taken_unix_s() {
+        if was_read && let Some(taken_unix_s) = self.store.taken_unix_s() {
             info!(
                 "restored {} torrents with {} peers in {}.{:03} s from a snapshot {} s old; {} peers \
                  were silent for too long, {} found no room{unwelcome}",
@@ -153,6 +172,59 @@ impl Shelf {
             },
         }
     }
+}
+
+impl Shelf {
+    /// Says in the folder that it is this process's.
+    pub(super) fn sign(&self) {
+        self.claim.sign();
+    }
+}
+
+/// Where a core has its swarms from.
+pub(super) enum Origin {
+    /// It begins with none.
+    Nothing,
+    /// From the store.
+    Store(Share),
+    /// From the process before this one.
+    Process(Inheritance),
+}
+
+impl Origin {
+    /// Fills the swarms of a core. The error is a sentence.
+    pub(super) fn restore(
+        self,
+        core: usize,
+        steering: Steering,
+        clock: &Clock,
+        swarms: &mut Swarms,
+    ) -> Result<Got, String> {
+        match self {
+            Self::Nothing => Ok(Got::default()),
+            Self::Store(share) => Ok(share.restore(swarms)),
+            Self::Process(inheritance) => {
+                let owns = |info_hash: &_| steering.core_of(info_hash) == core;
+                let restored = inheritance.take(clock, owns, swarms)?;
+                Ok(Got {
+                    restored,
+                    damage: None,
+                })
+            }
+        }
+    }
+}
+
+/// Tells what the cores got from the process before this one.
+pub(super) fn tell_inherited(got: &[Got]) {
+    let mut sum = Restored::default();
+    for got in got {
+        sum += got.restored;
+    }
+    info!(
+        "took over {} torrents with {} peers; {} peers found no room",
+        sum.torrents, sum.peers, sum.refused
+    );
 }
 
 impl Share {

@@ -125,6 +125,7 @@ impl Sources {
 
 /// Does what the command line of this process asks for.
 pub fn main() -> ExitCode {
+    boot::shed();
     let cli = Cli::parse();
     match cli.command {
         None => run(&cli.run),

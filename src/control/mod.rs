@@ -45,13 +45,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{error, info, warn};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use crate::boot::Tracker;
 use crate::config::Config;
 use crate::limits::{CORES_MAX, HTTP_THREADS_MAX};
 
 pub use counters::{ControlCounters, ControlTotals};
+pub(crate) use notify::handed_over;
 
 /// Events that may wait for the control thread: the end of every thread, and some signals.
 const EVENTS_MAX: usize = CORES_MAX + HTTP_THREADS_MAX + 64;
@@ -76,6 +77,10 @@ pub enum Event {
     Reload,
     /// The same, and say what came of it.
     ReloadFor(Answer),
+    /// Hand over to a new process: SIGUSR2.
+    Restart,
+    /// What came of that: the id of the process that serves now, or a sentence.
+    HandedOver(Result<u32, String>),
     /// Forget all silent peers: `control.run_gc_key`.
     Sweep,
     /// A core left its loop, as asked or because of an error.
@@ -114,7 +119,8 @@ pub struct Signals {
 impl Signals {
     /// From now on signals arrive as events instead of ending the process.
     pub fn catch() -> io::Result<Self> {
-        let mut caught = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP])?;
+        let signals = [SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP];
+        let mut caught = signal_hook::iterator::Signals::new(signals)?;
         let (sender, receiver) = bounded(EVENTS_MAX);
         let events = sender.clone();
         thread::Builder::new()
@@ -131,6 +137,7 @@ impl Signals {
                         SIGTERM => Event::Stop("SIGTERM"),
                         SIGINT => Event::Stop("SIGINT"),
                         SIGHUP => Event::Reload,
+                        SIGUSR2 => Event::Restart,
                         _ => Event::Report,
                     };
                     // Full only while the log holds everything up, and then one more report is not
@@ -171,7 +178,7 @@ impl Chore {
 
 /// Waits until the tracker is to stop, and stops it. `stats_interval_s` of 0 reports only when asked.
 pub fn run(
-    tracker: Tracker,
+    mut tracker: Tracker,
     signals: &Signals,
     stats_interval_s: u32,
     reload: &dyn Fn() -> Result<Config, Vec<String>>,
@@ -213,6 +220,24 @@ pub fn run(
             }
             Ok(Event::Report) => report(&tracker),
             Ok(Event::Sweep) => tracker.sweep(),
+            Ok(Event::Restart) => {
+                if let Err(sentence) = tracker.begin_to_hand_over(&signals.sender) {
+                    warn!("SIGUSR2: {sentence}");
+                }
+            }
+            Ok(Event::HandedOver(Err(sentence))) => {
+                tracker.end_handing_over();
+                warn!("no new process takes over: {sentence}; this one serves on");
+            }
+            Ok(Event::HandedOver(Ok(pid))) => {
+                report(&tracker);
+                tracker.leave();
+                info!("stopped; process {pid} serves");
+                return Ok(());
+            }
+            Ok(Event::Reload | Event::ReloadFor(_)) if tracker.is_handing_over() => {
+                warn!("reload: a new process is taking over and reads the configuration anyway");
+            }
             Ok(Event::Reload) => {
                 reload_configuration(&tracker, "SIGHUP", reload);
                 freeing = Some(Chore::every(FREE_EVERY));

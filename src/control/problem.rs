@@ -24,6 +24,7 @@ const DETAIL_LEN_MAX: usize = 2000;
 pub struct Problem {
     status: StatusCode,
     detail: String,
+    retry: bool,
 }
 
 impl Problem {
@@ -40,7 +41,11 @@ impl Problem {
             detail.truncate(end.unwrap_or(0));
             detail.push_str("..");
         }
-        Self { status, detail }
+        Self {
+            status,
+            detail,
+            retry: false,
+        }
     }
 
     /// Its status.
@@ -74,6 +79,15 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 
+    /// A new process is about to serve: 503, which with a `Retry-After` of two seconds is a promise.
+    pub fn handing_over() -> Self {
+        let detail = "this tracker is being handed to a new process; try again in a moment";
+        Self {
+            retry: true,
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        }
+    }
+
     /// The tracker failed: 500.
     pub fn internal(detail: impl Display) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
@@ -100,6 +114,11 @@ impl IntoResponse for Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
+        if self.retry {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        }
         response
     }
 }
@@ -109,6 +128,7 @@ impl From<RegistrarError> for Problem {
         match error {
             RegistrarError::NoStore | RegistrarError::KeyExists => Self::conflict(error),
             RegistrarError::Overflow => Self::bad_request(error),
+            RegistrarError::Records(error) if error.is_lent() => Self::handing_over(),
             RegistrarError::NoRandomness(_) | RegistrarError::Records(_) => Self::internal(error),
         }
     }

@@ -48,6 +48,7 @@ use super::limits::{
     CONNECTIONS_MAX, DISK_THREADS, HEAD_LEN_MAX, HEAD_PATIENCE, PARTING, Place, Places,
     REQUEST_PATIENCE, Taken, WRITE_PATIENCE,
 };
+use super::problem::Problem;
 use super::state::State;
 use crate::http::tls::Tls;
 use crate::net::low_priority;
@@ -77,6 +78,7 @@ pub struct Door {
 pub struct Server {
     state: State,
     stop: watch::Sender<bool>,
+    pause: watch::Sender<bool>,
     thread: JoinHandle<()>,
 }
 
@@ -96,6 +98,7 @@ impl Server {
             TcpListener::from_std(door.listener)?
         };
         let (stop, stopped) = watch::channel(false);
+        let (pause, paused) = watch::channel(false);
         let acceptor = door.tls.map(|tls| TlsAcceptor::from(tls.server_config()));
         let serving = Serving {
             acceptor,
@@ -103,6 +106,7 @@ impl Server {
             places: Arc::new(Places::new(CONNECTIONS_MAX)),
             state: state.clone(),
             stopped,
+            paused,
         };
         let thread = thread::Builder::new()
             .name("control".to_owned())
@@ -110,6 +114,7 @@ impl Server {
         Ok(Self {
             state,
             stop,
+            pause,
             thread,
         })
     }
@@ -124,6 +129,12 @@ impl Server {
         self.stop.send_replace(true);
         // Who listens to events would do so for ever.
         self.state.audience.close();
+    }
+
+    /// What lets nobody in while it is true, and leaves whoever connects in the kernel's queue. Who is in
+    /// is answered.
+    pub fn pause(&self) -> watch::Sender<bool> {
+        self.pause.clone()
     }
 
     /// Stops it: requests that are under way have a second. False when it panicked.
@@ -149,17 +160,20 @@ struct Serving {
     places: Arc<Places>,
     state: State,
     stopped: watch::Receiver<bool>,
+    paused: watch::Receiver<bool>,
 }
 
 impl Serving {
     async fn serve(mut self, listener: &TcpListener) {
         let mut connections = JoinSet::new();
         loop {
+            let is_open = !*self.paused.borrow_and_update();
             let accepted = tokio::select! {
                 biased;
                 () = stop(&mut self.stopped) => break,
+                Ok(()) = self.paused.changed() => continue,
                 Some(_) = connections.join_next() => continue,
-                accepted = listener.accept() => accepted,
+                accepted = listener.accept(), if is_open => accepted,
             };
             match accepted {
                 Ok((stream, peer)) => {
@@ -344,9 +358,14 @@ pub(super) async fn frame(state: State, request: Request, next: Next) -> Respons
     let name = name.filter(|name| is_request_id(name)).cloned();
     let name = name.unwrap_or_else(fresh_request_id);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = match timeout(REQUEST_PATIENCE, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+    let changes = !request.method().is_safe();
+    let mut response = if changes && state.is_handing_over() {
+        Problem::handing_over().into_response()
+    } else {
+        match timeout(REQUEST_PATIENCE, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+        }
     };
     let status = response.status();
     state.counters.count_answered(status);

@@ -82,6 +82,8 @@ pub struct Parts {
     pub(super) sessions: Sessions,
     auth: ArcSwap<Auth>,
     publishes_blocklist: AtomicBool,
+    /// True while a successor is told everything: what changed now might be missed.
+    handing_over: AtomicBool,
 }
 
 /// What a [`State`] is made of; the rest begins empty.
@@ -152,6 +154,7 @@ impl State {
             sessions,
             auth: ArcSwap::from_pointee(auth),
             publishes_blocklist: publishes_blocklist.into(),
+            handing_over: AtomicBool::new(false),
         }))
     }
 
@@ -223,6 +226,16 @@ impl Parts {
     /// Whether everybody may see which torrents the API has blocked.
     pub fn publishes_blocklist(&self) -> bool {
         self.publishes_blocklist.load(Ordering::Relaxed)
+    }
+
+    /// True while nothing may be changed, because a successor is told everything.
+    pub fn is_handing_over(&self) -> bool {
+        self.handing_over.load(Ordering::Relaxed)
+    }
+
+    /// Lets nothing be changed, or lets it again.
+    pub fn set_handing_over(&self, is_handing_over: bool) {
+        self.handing_over.store(is_handing_over, Ordering::Relaxed);
     }
 
     /// Takes over what a reload may change of all this.

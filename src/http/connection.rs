@@ -175,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Handled::FullScrape(form, terms) => {
                     if let Some(reply) = self.full_scrape(form, &terms).await? {
                         (reply, terms, None)
-                    } else if terms.keeps_alive() {
+                    } else if terms.keeps_alive() && !self.thread.pauses() {
                         self.await_next();
                         continue;
                     } else {
@@ -189,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.part().await;
                 return Err(End::Bad(reason));
             }
-            if !terms.keeps_alive() {
+            if !terms.keeps_alive() || self.thread.pauses() {
                 if terms.has_body {
                     self.part().await;
                 }

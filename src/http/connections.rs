@@ -133,16 +133,40 @@ impl Connections {
         }
     }
 
-    /// Ends those that have nothing under way; with `all`, every one.
-    pub(super) fn close(&self, all: bool) {
-        let mut table = self.table.borrow_mut();
-        let busy = |phase: &Phase| matches!(phase, Phase::Asking | Phase::Reply);
+    /// Ends those that wait for their client's next request.
+    pub(super) fn close_idle(&self) {
+        self.close_phases(&[Phase::Idle, Phase::Parting]);
+    }
+
+    /// Ends all but those that take a reply.
+    pub(super) fn close_late(&self) {
         let phases = EVICTABLE.into_iter().chain([Phase::Asking]);
-        for phase in phases.filter(|phase| all || !busy(phase)) {
-            while let Some(slot) = table.lists[phase as usize].first {
+        let late: Vec<Phase> = phases.filter(|phase| *phase != Phase::Reply).collect();
+        self.close_phases(&late);
+    }
+
+    fn close_phases(&self, phases: &[Phase]) {
+        let mut table = self.table.borrow_mut();
+        for phase in phases {
+            while let Some(slot) = table.lists[*phase as usize].first {
                 table.doom(slot, Doom::Stopping);
             }
         }
+    }
+
+    /// True when nobody is left but those that take a reply.
+    pub(super) fn is_silent(&self) -> bool {
+        let table = self.table.borrow();
+        let ending = table.slots.len() - table.vacant.len() - table.open;
+        ending == 0 && (0..PHASES).all(|at| at == Phase::Reply as usize || table.lists[at].first.is_none())
+    }
+
+    /// Ends those that have nothing under way; with `all`, every one.
+    pub(super) fn close(&self, all: bool) {
+        let busy = |phase: &Phase| matches!(phase, Phase::Asking | Phase::Reply);
+        let phases = EVICTABLE.into_iter().chain([Phase::Asking]);
+        let phases: Vec<Phase> = phases.filter(|phase| all || !busy(phase)).collect();
+        self.close_phases(&phases);
     }
 }
 
@@ -412,6 +436,24 @@ mod tests {
         assert_eq!(doom(&asking), None);
         connections.close(true);
         assert_eq!(doom(&asking), Some(Doom::Stopping));
+    }
+
+    #[test]
+    fn a_pause_is_over_for_those_who_take_a_reply_and_nobody_else() {
+        let (connections, _) = connections();
+        let [head, reply, idle] = [(); 3].map(|()| enter(&connections));
+        head.set(Phase::Head);
+        reply.set(Phase::Reply);
+        idle.set(Phase::Idle);
+        connections.close_idle();
+        assert_eq!((doom(&idle), doom(&head)), (Some(Doom::Stopping), None));
+        drop(idle);
+        assert!(!connections.is_silent());
+        connections.close_late();
+        assert_eq!((doom(&head), doom(&reply)), (Some(Doom::Stopping), None));
+        assert!(!connections.is_silent(), "it still has to end");
+        drop(head);
+        assert!(connections.is_silent() && !connections.is_empty());
     }
 
     #[test]

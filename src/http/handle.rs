@@ -136,6 +136,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn handle_head(&mut self, head: &Head<'_>) -> Handled {
         let mut terms = Terms::of(head);
+        if self.thread.pauses() {
+            terms.connection = Keep::Close;
+        }
         if head.method == Method::Other {
             self.count_bad(BadRequest::MethodNotAllowed);
             terms.connection = Keep::Close;

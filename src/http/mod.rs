@@ -27,6 +27,7 @@ mod fair;
 mod full_scrape;
 mod handle;
 mod opening;
+mod pause;
 mod reply;
 mod thread;
 pub mod tls;
@@ -39,6 +40,7 @@ use ipnet::IpNet;
 
 pub use executor::Engine;
 pub use full_scrape::{FullScrapeRules, FullScrapes};
+pub use pause::Pause;
 pub use thread::{Parts, run};
 
 use crate::config::Secret;

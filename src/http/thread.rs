@@ -24,6 +24,7 @@ use super::executor::{Engine, Epoll, Executor, Ring, local_of, peer_of};
 use super::fair::others_first;
 use super::full_scrape::FullScrapes;
 use super::opening::open;
+use super::pause::Pause;
 use super::{Door, Rules};
 use crate::clock::Clock;
 use crate::control::Event;
@@ -45,6 +46,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How often a thread that stops looks whether its connections have ended, and how often at most.
 const STOP_PAUSE: Duration = Duration::from_millis(5);
 const STOP_PAUSES: u32 = 200;
+
+/// The same where another process serves already and nobody waits for the end: 5 seconds.
+const LEAVE_PAUSES: u32 = 1000;
+
+/// How many such looks a thread that pauses gives those who were let in to be answered: 1 second.
+const SILENCE_PAUSES: u32 = 200;
 
 /// All that a thread is given.
 pub struct Parts {
@@ -68,6 +75,8 @@ pub struct Parts {
     pub stop: Arc<AtomicBool>,
     /// Grows whenever the thread looks at its desk, so after each ring of it as long as it goes on.
     pub beats: Arc<AtomicU64>,
+    /// Says whether to let nobody in; whoever sets it rings the thread's desk.
+    pub pause: Arc<Pause>,
     /// Most connections of this thread.
     pub connections_max: usize,
     /// Seconds that an idle connection is kept.
@@ -92,6 +101,8 @@ pub(super) struct Thread {
     pub(super) inbox: RefCell<Box<[u8]>>,
     ticking: RefCell<bool>,
     stop: Arc<AtomicBool>,
+    pause: Arc<Pause>,
+    beats: Arc<AtomicU64>,
     /// Tasks that still accept.
     accepting: Cell<usize>,
 }
@@ -127,54 +138,107 @@ async fn serve<E: Executor>(parts: Parts) -> io::Result<()> {
         inbox: RefCell::new(vec![0; HEAD_LEN_MAX + 1].into()),
         ticking: RefCell::new(false),
         stop: parts.stop,
-        accepting: Cell::new(parts.listeners.len()),
+        pause: parts.pause,
+        beats: parts.beats,
+        accepting: Cell::new(0),
     });
     let mut acceptors = Vec::new();
-    let mut sockets = Vec::new();
-    for (socket, door) in parts.listeners {
-        sockets.push(socket.try_clone()?);
-        let listener = E::listener(socket)?;
-        acceptors.push(E::spawn(accept::<E>(listener, door, Rc::clone(&thread))));
+    loop {
+        for (socket, door) in &parts.listeners {
+            let listener = E::listener(socket.try_clone()?)?;
+            thread.count_acceptor(true);
+            acceptors.push(E::spawn(accept::<E>(
+                listener,
+                Arc::clone(door),
+                Rc::clone(&thread),
+            )));
+        }
+        work_until(&thread, || thread.stops() || thread.pauses()).await;
+        if thread.stops() {
+            break;
+        }
+        if !E::ACCEPTS_AHEAD {
+            acceptors.clear();
+            thread.end_acceptors();
+        }
+        fall_silent::<E>(&thread).await;
+        thread.pause.count_silent(true);
+        work_until(&thread, || thread.stops() || !thread.pauses()).await;
+        thread.pause.count_silent(false);
+        if thread.stops() {
+            break;
+        }
     }
+    if thread.pauses() {
+        // The sockets are another process's now. Whoever still accepts would take its clients away.
+        acceptors.clear();
+        thread.end_acceptors();
+        return close::<E>(&thread, LEAVE_PAUSES).await;
+    }
+    for (socket, _) in &parts.listeners {
+        // Frees the port now, whatever a ring still holds; nobody is accepted any more.
+        let _ = socket.shutdown(std::net::Shutdown::Both);
+    }
+    if !E::ACCEPTS_AHEAD {
+        acceptors.clear();
+        thread.end_acceptors();
+    }
+    close::<E>(&thread, STOP_PAUSES).await
+}
+
+/// Hands questions and answers over until something is true.
+async fn work_until(thread: &Thread, is_true: impl Fn() -> bool) {
     std::future::poll_fn(|cx| {
         thread.asks.work(cx);
-        parts.beats.fetch_add(1, Ordering::Relaxed);
+        thread.beats.fetch_add(1, Ordering::Relaxed);
         // Lets go of lists that were replaced, though nobody may ask for a long time.
         thread.with_access(|_| ());
-        if thread.stops() {
+        if is_true() {
             Poll::Ready(())
         } else {
             Poll::Pending
         }
     })
     .await;
-    for socket in &sockets {
-        // Frees the port now, whatever a ring still holds; nobody is accepted any more.
-        let _ = socket.shutdown(std::net::Shutdown::Both);
+}
+
+/// Waits until all who were let in have their answers, and ends those that take too long. Whoever takes a
+/// reply goes on with it.
+async fn fall_silent<E: Executor>(thread: &Rc<Thread>) {
+    for pause in 0.. {
+        thread.connections.close_idle();
+        if pause > SILENCE_PAUSES {
+            thread.connections.close_late();
+        }
+        let nobody_comes = thread.accepting.get() == 0 || pause > SILENCE_PAUSES;
+        let is_over = nobody_comes && thread.connections.is_silent();
+        if is_over || thread.stops() || !thread.pauses() {
+            return;
+        }
+        look_again::<E>(thread).await;
     }
-    if !E::ACCEPTS_AHEAD {
-        acceptors.clear();
-        thread.accepting.set(0);
-    }
-    close::<E>(&thread).await;
-    Ok(())
+}
+
+async fn look_again<E: Executor>(thread: &Rc<Thread>) {
+    E::sleep(STOP_PAUSE).await;
+    std::future::poll_fn(|cx| {
+        thread.asks.work(cx);
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// Ends the connections: at once those that have nothing under way, soon all others. The acceptors
 /// end by themselves.
-async fn close<E: Executor>(thread: &Rc<Thread>) {
-    for pause in 0..STOP_PAUSES {
-        thread.connections.close(pause > STOP_PAUSES / 2);
+async fn close<E: Executor>(thread: &Rc<Thread>, pauses: u32) -> io::Result<()> {
+    for pause in 0..pauses {
+        thread.connections.close(pause > pauses - STOP_PAUSES / 2);
         if thread.connections.is_empty() && thread.accepting.get() == 0 {
-            return;
+            break;
         }
-        E::sleep(STOP_PAUSE).await;
-        std::future::poll_fn(|cx| {
-            thread.asks.work(cx);
-            Poll::Ready(())
-        })
-        .await;
+        look_again::<E>(thread).await;
     }
+    Ok(())
 }
 
 /// Accepts connections of one listener until the tracker stops.
@@ -190,6 +254,9 @@ async fn accept<E: Executor>(listener: E::Listener, door: Arc<Door>, thread: Rc<
         match accepted {
             Ok(stream) => {
                 thread.welcome::<E>(stream, &door);
+                if thread.pauses() {
+                    break;
+                }
                 in_a_row += 1;
                 if in_a_row == ACCEPTS {
                     in_a_row = 0;
@@ -210,10 +277,13 @@ async fn accept<E: Executor>(listener: E::Listener, door: Arc<Door>, thread: Rc<
                 }
                 thread.make_room();
                 E::sleep(ACCEPT_PAUSE).await;
+                if thread.pauses() {
+                    break;
+                }
             }
         }
     }
-    thread.accepting.set(thread.accepting.get() - 1);
+    thread.count_acceptor(false);
 }
 
 impl Thread {
@@ -259,6 +329,24 @@ impl Thread {
         if self.connections.evict() {
             self.counters.tally(Tally::ConnectionsEvicted, 1);
         }
+    }
+
+    fn count_acceptor(&self, more: bool) {
+        let accepting = self.accepting.get();
+        self.accepting.set(if more { accepting + 1 } else { accepting - 1 });
+        self.pause.count_accepting(more);
+    }
+
+    /// Counts acceptors that were dropped.
+    fn end_acceptors(&self) {
+        while self.accepting.get() > 0 {
+            self.count_acceptor(false);
+        }
+    }
+
+    /// True while nobody is let in, and whoever is in goes when he has his answer.
+    pub(super) fn pauses(&self) -> bool {
+        self.pause.is_wanted()
     }
 
     /// True once the tracker stops.

@@ -24,6 +24,7 @@ pub(super) struct Mmsg {
     sends: Vec<libc::mmsghdr>,
     /// The listener to be read first, so that a busy one cannot starve the others.
     first: usize,
+    held: bool,
     pub(super) send_failures: u64,
 }
 
@@ -72,8 +73,22 @@ impl Mmsg {
             receives: receives.collect(),
             sends: Vec::with_capacity(SEND_SLOTS),
             first: 0,
+            held: false,
             send_failures: 0,
         })
+    }
+
+    /// Leaves the sockets alone, or returns to them. poll passes over descriptors below 0.
+    pub(super) fn hold(&mut self, held: bool) {
+        self.held = held;
+        for (polled, socket) in self.polled.iter_mut().zip(&self.sockets) {
+            polled.fd = if held { -1 } else { socket.as_raw_fd() };
+            polled.revents = 0;
+        }
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.held
     }
 
     pub(super) fn wait(&mut self, timeout: Duration) -> io::Result<()> {

@@ -19,6 +19,7 @@ mod batch;
 mod doorbell;
 mod memory;
 mod mmsg;
+pub mod passage;
 pub mod port_owner;
 mod priority;
 mod ring;
@@ -157,6 +158,36 @@ impl Net {
                 mmsg.send(&mut self.outbox);
                 Ok(())
             }
+        }
+    }
+
+    /// Leaves what arrives at the sockets to the kernel's queue, or to another process that has them too,
+    /// until it is called with false. What has been received already still comes: see
+    /// [`Self::is_quiet`]. Replies leave as ever.
+    pub fn hold(&mut self, held: bool) -> io::Result<()> {
+        match &mut self.backend {
+            Backend::Ring(ring) => ring.hold(held),
+            Backend::Mmsg(mmsg) => {
+                mmsg.hold(held);
+                Ok(())
+            }
+        }
+    }
+
+    /// True while it leaves the sockets alone.
+    pub fn is_held(&self) -> bool {
+        match &self.backend {
+            Backend::Ring(ring) => ring.is_held(),
+            Backend::Mmsg(mmsg) => mmsg.is_held(),
+        }
+    }
+
+    /// True when it leaves the sockets alone and has received nothing that no turn has seen yet. Asked
+    /// at the end of a turn.
+    pub fn is_quiet(&mut self) -> bool {
+        match &mut self.backend {
+            Backend::Ring(ring) => ring.is_quiet(),
+            Backend::Mmsg(mmsg) => mmsg.is_held(),
         }
     }
 

@@ -63,6 +63,9 @@ pub(super) struct Ring {
     layout: Box<libc::msghdr>,
     sockets: Vec<UdpSocket>,
     doorbell: Arc<Doorbell>,
+    /// Which sockets have a receive under way.
+    armed: Vec<bool>,
+    held: bool,
     pub(super) send_failures: u64,
 }
 
@@ -110,8 +113,10 @@ impl Ring {
             uring,
             slots,
             layout,
+            armed: vec![false; sockets.len()],
             sockets,
             doorbell,
+            held: false,
             send_failures: 0,
         };
         for listener in 0..ring.sockets.len() {
@@ -134,8 +139,12 @@ impl Ring {
             args.timespec(&timespec)
         };
         self.submit(want, &args)?;
-        // The outbox is written again after this, so everything must be on its way; what is left is
-        // what the kernel had no memory for.
+        // The outbox is written again after this, so everything must be on its way.
+        self.submit_rest()
+    }
+
+    /// Submits what the kernel had no memory for.
+    fn submit_rest(&mut self) -> io::Result<()> {
         for _ in 0..SUBMIT_ATTEMPTS {
             if self.uring.submission().is_empty() {
                 return Ok(());
@@ -215,13 +224,24 @@ impl Ring {
                 self.slots.publish();
             }
         }
-        let transient = [libc::ENOBUFS, libc::ENOMEM, libc::EAGAIN, libc::EINTR];
+        // Who cancels is we.
+        let transient = [
+            libc::ENOBUFS,
+            libc::ENOMEM,
+            libc::EAGAIN,
+            libc::EINTR,
+            libc::ECANCELED,
+        ];
         if completion.result() < 0 && !transient.contains(&-completion.result()) {
             return Err(io::Error::from_raw_os_error(-completion.result()));
         }
         // The kernel ends a multishot receive when it runs out of slots or space for completions, or on
         // an error of the socket; every slot is back by the time the receive is submitted again.
         if cqueue::more(completion.flags()) {
+            return Ok(());
+        }
+        self.armed[listener] = false;
+        if self.held {
             Ok(())
         } else {
             self.arm_receive(listener)
@@ -246,7 +266,38 @@ impl Ring {
         let socket = Fd(self.sockets[listener].as_raw_fd());
         let layout: *const libc::msghdr = &raw const *self.layout;
         let entry = opcode::RecvMsgMulti::new(socket, layout, SLOTS).build();
+        self.armed[listener] = true;
         self.push(&entry.user_data(listener as u64))
+    }
+
+    /// Cancels the receives, or submits them again. What a receive has brought before its end comes with
+    /// the next turns.
+    pub(super) fn hold(&mut self, held: bool) -> io::Result<()> {
+        self.held = held;
+        // What waits to be submitted could not be cancelled.
+        self.submit_rest()?;
+        for listener in 0..self.sockets.len() {
+            match (held, self.armed[listener]) {
+                (true, true) => {
+                    // One that has just ended by itself is not found; is_quiet tells who is left.
+                    let receive = CancelBuilder::user_data(listener as u64);
+                    let timespec = Timespec::from(CANCEL_PATIENCE);
+                    let submitter = self.uring.submitter();
+                    let _ = submitter.register_sync_cancel(Some(timespec), receive);
+                }
+                (false, false) => self.arm_receive(listener)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.held
+    }
+
+    pub(super) fn is_quiet(&mut self) -> bool {
+        self.held && !self.armed.contains(&true) && self.uring.completion().is_empty()
     }
 
     fn arm_doorbell(&mut self) -> io::Result<()> {
@@ -275,7 +326,7 @@ impl Drop for Ring {
             .uring
             .submitter()
             .register_sync_cancel(Some(timespec), CancelBuilder::any());
-        let mut armed = self.sockets.len() + 1;
+        let mut armed = self.armed.iter().filter(|armed| **armed).count() + 1;
         while armed > 0 {
             let args = SubmitArgs::new().timespec(&timespec);
             if self.uring.submitter().submit_with_args(1, &args).is_err() {

@@ -44,6 +44,33 @@ pub fn bind(address: SocketAddr, options: &SocketOptions) -> Result<Listener, St
         .map_err(|error| format!("cannot listen on udp://{address}: {error}"))
 }
 
+/// Takes over the sockets of a listener that another process has bound, in the order of its cores. Those
+/// that are missing for our cores are bound beside them; those that are too many are left to the
+/// other process. The steering program stays what it is: see [`steer`]. The error is a sentence.
+pub fn adopt(sockets: Vec<UdpSocket>, options: &SocketOptions) -> Result<Listener, String> {
+    let mut sockets = sockets.into_iter().map(Socket::from);
+    let first = sockets.next().ok_or("there is no socket to take over")?;
+    let unknown = || io::Error::other("the kernel does not say where it is bound");
+    let adopted = || -> io::Result<Listener> {
+        let address = first.local_addr()?.as_socket().ok_or_else(unknown)?;
+        let receive_buffer = first.recv_buffer_size()?;
+        let mut all = vec![first];
+        all.extend(sockets.take(options.cores.saturating_sub(1)));
+        bind_beside(&mut all, address, options)?;
+        Ok(Listener {
+            address,
+            sockets: all.into_iter().map(UdpSocket::from).collect(),
+            receive_buffer,
+        })
+    };
+    adopted().map_err(|error| format!("cannot take over a UDP socket: {error}"))
+}
+
+/// Has the kernel give what arrives at the group of this socket to its cores by another rule, from now on.
+pub fn steer(socket: &UdpSocket, steering: Steering) -> io::Result<()> {
+    steering.attach(socket.as_raw_fd())
+}
+
 /// Binds again and again while the port is taken by no process: the kernel needs a moment to take apart
 /// the rings of a tracker that was killed. The error is a sentence.
 pub(super) fn bind_patiently<S>(
@@ -82,13 +109,7 @@ fn bind_others(first: Socket, options: &SocketOptions) -> io::Result<Listener> {
     let address = first.local_addr()?.as_socket().ok_or_else(unknown)?;
     let receive_buffer = first.recv_buffer_size()?;
     let mut sockets = vec![first];
-    // The steering program answers with a position in the order of binding.
-    for _ in 1..options.cores {
-        let socket = open(address, options)?;
-        socket.set_reuse_port(true)?;
-        socket.bind(&address.into())?;
-        sockets.push(socket);
-    }
+    bind_beside(&mut sockets, address, options)?;
     if let (Some(steering), [.., last]) = (options.steering, sockets.as_slice()) {
         steering.attach(last.as_raw_fd())?;
     }
@@ -98,6 +119,22 @@ fn bind_others(first: Socket, options: &SocketOptions) -> io::Result<Listener> {
         sockets,
         receive_buffer,
     })
+}
+
+/// Binds those that are missing for all cores. The steering program answers with a position in the order of
+/// binding.
+fn bind_beside(
+    sockets: &mut Vec<Socket>,
+    address: SocketAddr,
+    options: &SocketOptions,
+) -> io::Result<()> {
+    while sockets.len() < options.cores {
+        let socket = open(address, options)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&address.into())?;
+        sockets.push(socket);
+    }
+    Ok(())
 }
 
 fn open(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {

@@ -1,12 +1,13 @@
 //! Binding TCP and Unix sockets for the HTTP threads, every option with its reason.
 
 use std::fs;
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -15,6 +16,9 @@ use super::socket::{bind_patiently, set_option};
 
 /// Connections that may wait to be accepted; the kernel's `net.core.somaxconn` caps it.
 const BACKLOG: i32 = 4096;
+
+/// How long a listener of our own may take to be reached.
+const KNOCK_PATIENCE: Duration = Duration::from_millis(50);
 
 /// The sockets of one listener, in the order of the threads.
 #[derive(Debug)]
@@ -52,6 +56,30 @@ fn bind_others(first: Socket, threads: usize, patience_s: u32) -> io::Result<Tcp
         sockets.push(socket);
     }
     Ok(TcpListener { address, sockets })
+}
+
+/// Takes over the sockets of a listener that another process has bound. Those that are missing for our
+/// threads are bound beside them; all are to be served, since the kernel gives connections to
+/// all. The error is a sentence.
+pub fn adopt(
+    sockets: Vec<Socket>,
+    threads: usize,
+    patience_s: u32,
+) -> Result<TcpListener, String> {
+    let mut sockets = sockets.into_iter();
+    let first = sockets.next().ok_or("there is no socket to take over")?;
+    let adopted = bind_others(first, threads.saturating_sub(sockets.len()), patience_s);
+    let mut listener =
+        adopted.map_err(|error| format!("cannot take over a TCP socket: {error}"))?;
+    listener.sockets.splice(1..1, sockets);
+    Ok(listener)
+}
+
+/// Takes over the Unix socket that another process has bound to `path`, and its file.
+pub fn adopt_unix(socket: Socket, path: &Path) -> Result<UnixListener, String> {
+    let file = SocketFile::at(path)
+        .map_err(|error| format!("cannot take over unix:{}: {error}", path.display()))?;
+    Ok(UnixListener { socket, file })
 }
 
 fn open(address: SocketAddr, patience_s: u32) -> io::Result<Socket> {
@@ -98,6 +126,18 @@ impl SocketFile {
         let path = path.to_owned();
         let mark = mark_of(&path)?;
         Ok(Self { path, mark })
+    }
+}
+
+impl SocketFile {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Leaves the file to another process.
+    pub fn leave(self) {
+        std::mem::forget(self);
     }
 }
 
@@ -158,18 +198,45 @@ pub fn bind_unix(path: &Path) -> Result<UnixListener, String> {
     bind().map_err(|error: io::Error| refuse(error.to_string()))
 }
 
+/// Connects to listeners of our own, says a byte and goes: whoever waits there for a client has one. Where
+/// many wait at one address it takes several times.
+pub fn knock(addresses: &[SocketAddr], paths: &[PathBuf]) {
+    for address in addresses {
+        let mut address = *address;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        // Where nobody can be reached nobody waits.
+        let _ = TcpStream::connect_timeout(&address, KNOCK_PATIENCE)
+            .and_then(|mut stream| stream.write_all(b"\n"));
+    }
+    for path in paths {
+        let knocked = || -> io::Result<()> {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+            socket.set_nonblocking(true)?;
+            socket.connect(&SockAddr::unix(path)?)?;
+            socket.send(b"\n").map(drop)
+        };
+        let _ = knocked();
+    }
+}
+
 /// The same socket in the hands of glommio.
-pub fn into_glommio(socket: Socket) -> glommio::net::TcpListener {
+pub fn into_glommio(socket: Socket) -> io::Result<glommio::net::TcpListener> {
+    // An accept through a ring would not wait; who has handed the socket over may have had it so.
+    socket.set_nonblocking(false)?;
     // SAFETY: the descriptor is a listening stream socket of ours that nobody else closes; glommio
     // only accepts on it, whatever its address family.
-    unsafe { glommio::net::TcpListener::from_raw_fd(socket.into_raw_fd()) }
+    Ok(unsafe { glommio::net::TcpListener::from_raw_fd(socket.into_raw_fd()) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Write};
-    use std::net::TcpStream;
+    use std::io::Read;
 
     fn any_port() -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], 0))

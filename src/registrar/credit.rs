@@ -2,7 +2,7 @@
 
 use super::{Registrar, RegistrarError};
 use crate::store::Credit;
-use crate::swarm::Transfers;
+use crate::swarm::{Credited, Transfers};
 
 /// Credits that are not on disk yet.
 #[derive(Default)]
@@ -19,10 +19,21 @@ impl Credits {
         if transfers.is_empty() {
             return;
         }
+        let now_s = registrar.clock.now().uptime_s;
+        let ago_s = |sum: &Credited| now_s.saturating_sub(sum.heard_s);
+        self.add_sums(registrar, transfers.iter().map(|sum| (sum, ago_s(sum))));
+    }
+
+    /// Adds sums, each with the seconds since a client announced last. What belongs to a key that was removed
+    /// is forgotten.
+    pub fn add_sums<'s>(
+        &mut self,
+        registrar: &Registrar,
+        sums: impl Iterator<Item = (&'s Credited, u32)>,
+    ) {
         let now = registrar.clock.now();
         let desk = registrar.desk();
-        self.0.extend(transfers.iter().filter_map(|sum| {
-            let ago_s = now.uptime_s.saturating_sub(sum.heard_s);
+        self.0.extend(sums.filter_map(|(sum, ago_s)| {
             Some(Credit {
                 key: *desk.keys.get(&sum.key)?,
                 info_hash: sum.info_hash,

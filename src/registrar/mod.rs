@@ -193,6 +193,21 @@ impl Registrar {
         self.desk().free_retired()
     }
 
+    /// Leaves the records to another process, once a change that is under way is done.
+    pub fn lend(&self) {
+        let _desk = self.desk();
+        if let Some(records) = &self.records {
+            records.lend();
+        }
+    }
+
+    /// Uses them again.
+    pub fn take_back(&self) {
+        if let Some(records) = &self.records {
+            records.take_back();
+        }
+    }
+
     fn desk(&self) -> MutexGuard<'_, Desk> {
         // A panic ends the process, so nobody sees what one has left half done.
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)

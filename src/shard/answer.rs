@@ -12,6 +12,7 @@ use super::export::Export;
 use super::mesh::{Full, Handover, Mesh, TravellingScrape};
 use super::rules::Rules;
 use super::similar;
+use super::succession::Succession;
 use crate::clock::Now;
 use crate::counters::{Count, Discard, Family, Fault, Kind, Protocol, Tally, ThreadCounters};
 use crate::gate::access::{Access, DENIED_INTERVAL_S, Deny};
@@ -64,6 +65,8 @@ pub struct Shard {
     unrung: Vec<bool>,
     /// Exports under way; the last one is worked at.
     exports: Vec<Export>,
+    /// The one under way, if there is any.
+    succession: Option<Box<Succession>>,
     pub(super) errands: UnderWay,
     pub(super) sweep_second: u32,
     pub(super) sweep_due: usize,
@@ -92,6 +95,7 @@ impl Shard {
             pending,
             unrung,
             exports: Vec::new(),
+            succession: None,
             errands: UnderWay::default(),
             sweep_second: 0,
             sweep_due: 0,
@@ -187,6 +191,15 @@ impl Shard {
                 }
                 Handover::Export(export) => self.exports.push(*export),
                 Handover::Errand(errand) => self.errands.take(*errand),
+                Handover::Succession(succession) => {
+                    self.swarms.write_changes(true);
+                    self.succession = Some(succession);
+                }
+                Handover::EndOfSuccession => {
+                    if let Some(succession) = &mut self.succession {
+                        succession.finish();
+                    }
+                }
                 Handover::Scrape(scrape) => {
                     self.counters.tally(Tally::TakenOver, 1);
                     if let Err(reason) = self.fill(scrape, outbox) {
@@ -317,7 +330,20 @@ impl Shard {
     /// [`Self::about_to_sleep`], so that a buffer for the export is either seen or announced.
     pub fn has_more_to_do(&self) -> bool {
         let can_go_on = |export: &Export| !export.is_blocked();
-        self.sweep_due > 0 || !self.errands.is_empty() || self.exports.last().is_some_and(can_go_on)
+        self.sweep_due > 0
+            || !self.errands.is_empty()
+            || self.exports.last().is_some_and(can_go_on)
+            || self.succession.as_ref().is_some_and(|succession| succession.can_go_on())
+    }
+
+    /// Goes on with a succession, a bounded part of it, at the end of a turn.
+    pub fn tell_successor(&mut self) {
+        if let Some(succession) = &mut self.succession
+            && succession.go_on(&mut self.swarms)
+        {
+            self.succession = None;
+            self.swarms.write_changes(false);
+        }
     }
 
     /// Goes on with an export, a bounded part of it.

@@ -15,6 +15,7 @@ use super::ask::{Ask, Desk};
 use super::errand::Errand;
 use super::export::Export;
 use super::sheet::Sheet;
+use super::succession::Succession;
 use crate::limits::{HANDOVER_QUEUE_LEN, TRAVELLING_SCRAPES_MAX};
 use crate::net::{Doorbell, Origin};
 use crate::wire::udp::{InfoHashes, TransactionId};
@@ -31,6 +32,10 @@ pub enum Handover {
     Export(Box<Export>),
     /// The control side wants something done.
     Errand(Box<Errand>),
+    /// A successor wants to know everything, and whatever changes.
+    Succession(Box<Succession>),
+    /// Nothing changes any more, and the successor may have the rest.
+    EndOfSuccession,
 }
 
 /// Why a handover did not happen: a queue was full. The client will ask again.
@@ -87,6 +92,16 @@ impl Collector {
     /// Sends a core on an errand, and wakes it.
     pub fn send(&self, core: usize, errand: Errand) -> Result<(), Full> {
         self.push(core, Handover::Errand(Box::new(errand)))
+    }
+
+    /// Has a core tell a successor everything, and wakes it.
+    pub fn begin_succession(&self, core: usize, succession: Succession) -> Result<(), Full> {
+        self.push(core, Handover::Succession(Box::new(succession)))
+    }
+
+    /// Has a core tell it the rest: what stands in its mailbox before this is part of it.
+    pub fn end_succession(&self, core: usize) -> Result<(), Full> {
+        self.push(core, Handover::EndOfSuccession)
     }
 
     fn push(&self, core: usize, handover: Handover) -> Result<(), Full> {
@@ -197,7 +212,11 @@ impl Mesh {
                     Handover::Scrape(scrape) => self.finish(scrape),
                     // Back to whoever waits for it, who sees what is missing.
                     Handover::Ask(ask) => self.desks[ask.desk].put(ask),
-                    Handover::Announce(_) | Handover::Export(_) | Handover::Errand(_) => {}
+                    Handover::Announce(_)
+                    | Handover::Export(_)
+                    | Handover::Errand(_)
+                    | Handover::Succession(_)
+                    | Handover::EndOfSuccession => {}
                 }
                 Err(Full)
             }

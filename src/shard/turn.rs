@@ -13,13 +13,16 @@
 //! sweep     forget the peers that went silent, a bounded number of them
 //! errand    do a bounded part of what the control side wants done
 //! export    tell of a bounded number of torrents, when somebody wants to know them all
+//! succeed   tell a successor what this turn has changed, while there is one
 //! ```
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::answer::Shard;
+use super::hold::Hold;
 use crate::clock::Clock;
 use crate::counters::Tally;
 use crate::net::Net;
@@ -33,12 +36,26 @@ pub struct Core {
     net: Net,
     shard: Shard,
     clock: Clock,
+    hold: Option<Arc<Hold>>,
 }
 
 impl Core {
     /// A core that answers at the sockets of `net` from the swarms of `shard`.
     pub fn new(net: Net, shard: Shard, clock: Clock) -> Self {
-        Self { net, shard, clock }
+        Self {
+            net,
+            shard,
+            clock,
+            hold: None,
+        }
+    }
+
+    /// The same core, which leaves its sockets alone while `hold` says so.
+    pub fn with_hold(self, hold: Arc<Hold>) -> Self {
+        Self {
+            hold: Some(hold),
+            ..self
+        }
     }
 
     /// Turns until `stop` is set; whoever sets it must ring the core's doorbell. Then its swarms are
@@ -57,12 +74,22 @@ impl Core {
     }
 
     fn turn(&mut self, stop: &AtomicBool) -> io::Result<()> {
-        let Self { net, shard, clock } = self;
+        let Self {
+            net,
+            shard,
+            clock,
+            hold,
+        } = self;
+        let held = || hold.as_ref().is_some_and(|hold| hold.is_wanted());
+        if held() != net.is_held() || (held() && !net.is_quiet()) {
+            net.hold(held())?;
+        }
 
         // Everything that a doorbell announces is looked at after the core has said that it will
         // sleep; a ring before that would not wake it.
         let handovers_wait = shard.about_to_sleep();
-        if handovers_wait || shard.has_more_to_do() || stop.load(Ordering::Relaxed) {
+        let is_held = held() == net.is_held() && (!held() || net.is_quiet());
+        if handovers_wait || shard.has_more_to_do() || !is_held || stop.load(Ordering::Relaxed) {
             shard.awake();
             net.wait(Duration::ZERO)?;
         } else {
@@ -87,6 +114,10 @@ impl Core {
         shard.sweep(now);
         shard.run_errand(now);
         shard.export();
+        shard.tell_successor();
+        if let Some(hold) = hold.as_ref().filter(|hold| hold.is_wanted() && net.is_quiet()) {
+            hold.tell_quiet();
+        }
         shard
             .counters()
             .tally(Tally::SendFailed, net.take_send_failures());

@@ -5,14 +5,13 @@
 //! PATH/data.mdb.damaged-2026-11-21    a file that could not be read, out of the way
 //! ```
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{Read, Write};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process;
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use x509_cert::der::DateTime;
 
 const LOCK_FILE: &str = "store.lock";
@@ -50,11 +49,11 @@ impl Refusal {
     }
 }
 
-/// The right to use the folder: a lock that goes with the process. Whoever has a file of the folder open
-/// holds it.
+/// The right to use the folder: a lock that goes with the process, or with the last of those that have its
+/// descriptor. Whoever has a file of the folder open holds it.
 pub struct Claim {
     folder: PathBuf,
-    _lock: Flock<File>,
+    lock: File,
 }
 
 impl Claim {
@@ -77,18 +76,16 @@ impl Claim {
             .mode(0o600)
             .open(&path)
             .map_err(|error| explain("open", &path, &error))?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => {
-                // Only for the other one's error message, so a full disk is no reason to stop.
-                let _ = lock.set_len(0);
-                let _ = (&*lock).write_all(process::id().to_string().as_bytes());
-                let folder = folder.to_path_buf();
-                Ok(Self {
-                    folder,
-                    _lock: lock,
-                })
+        match file.try_lock() {
+            Ok(()) => {
+                let claim = Self {
+                    folder: folder.to_path_buf(),
+                    lock: file,
+                };
+                claim.sign();
+                Ok(claim)
             }
-            Err((file, Errno::EWOULDBLOCK)) => {
+            Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
                 let told = file.take(20).read_to_string(&mut pid).is_ok() && !pid.is_empty();
                 let who = if told {
@@ -102,8 +99,30 @@ impl Claim {
                     folder.display()
                 )))
             }
-            Err((_, error)) => Err(explain("lock", &path, &error)),
+            Err(TryLockError::Error(error)) => Err(explain("lock", &path, &error)),
         }
+    }
+
+    /// The claim of another process to the same folder, which this one shares from now on: it ends with
+    /// the last of both. They have to agree on who uses the files.
+    pub fn share(folder: &Path, descriptor: OwnedFd) -> Self {
+        Self {
+            folder: folder.to_path_buf(),
+            lock: descriptor.into(),
+        }
+    }
+
+    /// What another process can share the claim by.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.lock.try_clone().map(OwnedFd::from)
+    }
+
+    /// Writes into the lock who has it: only for the other one's error message, so a full disk is no
+    /// reason to stop.
+    pub fn sign(&self) {
+        use std::os::unix::fs::FileExt as _;
+        let _ = self.lock.set_len(0);
+        let _ = self.lock.write_all_at(process::id().to_string().as_bytes(), 0);
     }
 
     /// Where a file of the folder lies.

@@ -50,8 +50,14 @@ const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(25);
 enum Asked {
     /// To write a snapshot now, and to say whether it went well.
     Snapshot(Sender<bool>),
+    /// To close the file and to leave it alone, and to say so.
+    Lend(Sender<()>),
+    /// To use it again.
+    TakeBack,
     /// To write the last one, of these.
     Finish(Vec<Swarms>),
+    /// To end, and to leave the file as it is.
+    Leave,
 }
 
 /// Asks for snapshots between times. Cheap to clone.
@@ -59,12 +65,41 @@ enum Asked {
 pub struct Snapshots(Sender<Asked>);
 
 impl Snapshots {
+    /// Has a snapshot written, and does not wait for it. With too many orders before it, none is.
+    pub fn soon(&self) {
+        let _ = self.0.try_send(Asked::Snapshot(bounded(1).0));
+    }
+
     /// Writes a snapshot and waits for it, up to 25 seconds. `None` when it takes longer, or others
     /// wait already; it may still be written then.
     pub fn now(&self) -> Option<bool> {
         let (answer, answered) = bounded(1);
         self.0.try_send(Asked::Snapshot(answer)).ok()?;
         answered.recv_timeout(SNAPSHOT_PATIENCE).ok()
+    }
+}
+
+/// Lends the file of the swarms to another process, and takes it back.
+#[derive(Clone)]
+pub struct Loan {
+    orders: Sender<Asked>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Loan {
+    /// Gives up a snapshot that is under way, closes the file and leaves it alone. False when the disk does
+    /// not let go of it in time.
+    pub fn lend(&self) -> bool {
+        self.stop.store(true, Ordering::Relaxed);
+        let (answer, answered) = bounded(1);
+        self.orders.send_timeout(Asked::Lend(answer), LAST_PATIENCE).is_ok()
+            && answered.recv_timeout(LAST_PATIENCE).is_ok()
+    }
+
+    /// Uses the file again, which is opened with the next snapshot.
+    pub fn take_back(&self) {
+        self.stop.store(false, Ordering::Relaxed);
+        let _ = self.orders.send_timeout(Asked::TakeBack, LAST_PATIENCE);
     }
 }
 
@@ -126,6 +161,22 @@ impl Keeper {
         Snapshots(self.orders.clone())
     }
 
+    /// Lends the file.
+    pub fn loan(&self) -> Loan {
+        Loan {
+            orders: self.orders.clone(),
+            stop: Arc::clone(&self.stop),
+        }
+    }
+
+    /// Ends the thread without another snapshot, because the file is somebody else's now.
+    pub fn leave(self) {
+        self.stop();
+        let _ = self.orders.send_timeout(Asked::Leave, LAST_PATIENCE);
+        // A panic of it has been logged.
+        let _ = self.ended.recv_timeout(LAST_PATIENCE + GRACE);
+    }
+
     /// What it counts, for whoever reads it often.
     pub fn counters(&self) -> Arc<StoreCounters> {
         Arc::clone(&self.counters)
@@ -175,8 +226,9 @@ impl Work {
     fn run(mut self, orders: &Receiver<Asked>) {
         let interval_s = self.settings.snapshot_interval_s;
         let mut wait_s = interval_s;
+        let mut lent = false;
         loop {
-            let order = if interval_s == 0 {
+            let order = if interval_s == 0 || lent {
                 orders.recv().map_err(RecvTimeoutError::from)
             } else {
                 orders.recv_timeout(Duration::from_secs(wait_s.into()))
@@ -190,7 +242,14 @@ impl Work {
                         interval_s.min(RETRY_S_MAX)
                     };
                 }
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) | Ok(Asked::Leave) => return,
+                Ok(Asked::Lend(answer)) => {
+                    self.disk = None;
+                    lent = true;
+                    let _ = answer.try_send(());
+                }
+                Ok(Asked::TakeBack) => lent = false,
+                Ok(Asked::Snapshot(answer)) if lent => drop(answer.try_send(false)),
                 Ok(Asked::Snapshot(answer)) => {
                     let well = self.snapshot(&mut Cores::clone(&self.cores), "snapshot");
                     // Who asked may have gone.

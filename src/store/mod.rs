@@ -29,6 +29,7 @@ mod connection_key;
 mod counters;
 mod disk;
 mod keeper;
+mod legacy;
 mod records;
 mod schema;
 mod snapshot;
@@ -47,7 +48,8 @@ pub use claim::{Claim, Refusal};
 pub use connection_key::{KEY_LEN, connection_id_key};
 pub use counters::{StoreCounters, StoreTotals};
 use disk::Disk;
-pub use keeper::{Keeper, Snapshots};
+pub use keeper::{Keeper, Loan, Snapshots};
+pub use legacy::{Legacy, Reading, inherit};
 pub use records::{
     Action, Credit, JournalEntry, List, Metadata, Named, Note, Records, RecordsError, Span,
     Transfer,

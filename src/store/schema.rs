@@ -184,6 +184,21 @@ impl<'a> Block<'a> {
     }
 }
 
+/// A row that stands alone.
+pub(super) fn read_row(row: &[u8]) -> Result<Row<'_>, Malformed> {
+    let mut block = Block {
+        taken_unix_s: 0,
+        unit_s: 1,
+        rows: row,
+    };
+    let row = block.next()?.ok_or(Malformed)?;
+    if block.rows.is_empty() {
+        Ok(row)
+    } else {
+        Err(Malformed)
+    }
+}
+
 fn split<const LEN: usize>(bytes: &[u8], count: u32) -> Result<(&[[u8; LEN]], &[u8]), Malformed> {
     let len = (count as usize).checked_mul(LEN).ok_or(Malformed)?;
     let (entries, rest) = bytes.split_at_checked(len).ok_or(Malformed)?;
@@ -260,7 +275,7 @@ pub(super) fn write_row_head(
     write_varint(out, v6 as u32);
 }
 
-fn state_bytes(state: State, age_s: u32, unit_s: u32) -> [u8; 2] {
+pub(super) fn state_bytes(state: State, age_s: u32, unit_s: u32) -> [u8; 2] {
     let how = match state {
         State::Seeding => SEEDER,
         State::Paused => PAUSED,

@@ -12,7 +12,8 @@ use std::ops::Range;
 use super::schema::{self, Buckets, PEER_LEN_MAX, ROW_HEAD_LEN_MAX};
 use crate::swarm::{ExportCursor, Swarms, VisitCursor};
 
-const FRAME_HEAD_LEN: usize = 6;
+/// Bytes of a frame before its row.
+pub(super) const FRAME_HEAD_LEN: usize = 6;
 
 /// Which torrents are wanted, and what of them.
 #[derive(Clone, Debug)]
@@ -90,13 +91,23 @@ impl Telling {
     }
 }
 
-fn frame(out: &mut Vec<u8>, bucket: u16, write: impl FnOnce(&mut Vec<u8>)) {
+/// Writes a frame.
+pub(super) fn frame(out: &mut Vec<u8>, bucket: u16, write: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(&bucket.to_le_bytes());
     let at = out.len();
     out.extend_from_slice(&[0; 4]);
     write(out);
     let len = (out.len() - at - 4) as u32;
     out[at..at + 4].copy_from_slice(&len.to_le_bytes());
+}
+
+/// Takes the first frame off: its bucket and its row. `None` when the bytes end before it does.
+pub(super) fn split_frame<'a>(bytes: &mut &'a [u8]) -> Option<(u16, &'a [u8])> {
+    let (bucket, rest) = bytes.split_first_chunk()?;
+    let (len, rest) = rest.split_first_chunk()?;
+    let (row, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+    *bytes = rest;
+    Some((u16::from_le_bytes(*bucket), row))
 }
 
 /// The frames of a buffer: the bucket of each, and where its row is.

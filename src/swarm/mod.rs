@@ -33,6 +33,7 @@
 
 mod body;
 mod buckets;
+mod changes;
 mod details;
 mod expiry;
 mod export;
@@ -67,6 +68,7 @@ use std::net::IpAddr;
 
 use crate::wire::InfoHash;
 use body::{Body, Role, View};
+pub use changes::Change;
 use details::Details;
 pub use details::PeerDetails;
 use expiry::Calendar;
@@ -303,6 +305,8 @@ pub struct Swarms {
     ledger: Option<Box<Ledger>>,
     /// Only where similar torrents share a swarm.
     similar: Option<Box<Similar>>,
+    /// Only while somebody wants to know.
+    changes: Option<Vec<Change>>,
 }
 
 impl Swarms {
@@ -323,6 +327,7 @@ impl Swarms {
             details: settings.peer_details.then(Box::default),
             ledger: settings.peer_details.then(Box::default),
             similar: None,
+            changes: None,
         };
         swarms.heap_bytes = swarms.side_bytes();
         swarms
@@ -464,6 +469,11 @@ impl Swarms {
         let completed_before = swarm.completed;
         swarm.completed = swarm.completed.saturating_add(u32::from(completed));
         self.gauges.completed += u64::from(swarm.completed - completed_before);
+        if let Some(changes) = &mut self.changes
+            && put.at.is_some()
+        {
+            changes.push(Change::by(announce, swarm.completed));
+        }
         let View { entries, seeders } = F::view(&swarm.body);
         let (range, me) = if role.is_seeder() {
             (&entries[seeders..], None)
@@ -496,6 +506,9 @@ impl Swarms {
         }
         self.heap_bytes = self.heap_bytes - bytes_before + swarm.body.heap_bytes();
         let totals = swarm.body.totals(swarm.completed);
+        if let Some(changes) = &mut self.changes {
+            changes.push(Change::by(announce, totals.completed));
+        }
         self.forget_details(announce);
         Announced {
             totals,

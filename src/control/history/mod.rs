@@ -188,11 +188,15 @@ impl History {
         self.sources.clock.now()
     }
 
-    /// Writes what is not on disk. On an error it stays for the next time.
-    pub(super) fn write(&self) -> Result<(), RecordsError> {
+    /// Writes what is not on disk. On an error it stays for the next time, as it does while another process
+    /// has the records.
+    pub fn write(&self) -> Result<(), RecordsError> {
         let Some(records) = &self.sources.records else {
             return Ok(());
         };
+        if records.is_lent() {
+            return Ok(());
+        }
         self.read()?;
         let (hours, days) = {
             let mut book = self.book();

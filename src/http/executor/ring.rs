@@ -22,7 +22,7 @@ impl Executor for Ring {
     const ACCEPTS_AHEAD: bool = true;
 
     fn listener(socket: Socket) -> io::Result<Self::Listener> {
-        Ok(into_glommio(socket))
+        into_glommio(socket)
     }
 
     async fn accept(listener: &Self::Listener) -> io::Result<TcpStream> {

@@ -14,12 +14,18 @@ pub(super) type Result<T> = std::result::Result<T, RecordsError>;
 pub struct RecordsError {
     sentence: String,
     is_full_disk: bool,
+    is_lent: bool,
 }
 
 impl RecordsError {
     /// True when there was no room on the disk, or none that is left to this user.
     pub fn is_full_disk(&self) -> bool {
         self.is_full_disk
+    }
+
+    /// True when another process has the file, for a moment.
+    pub fn is_lent(&self) -> bool {
+        self.is_lent
     }
 
     pub(super) fn new(path: &Path, error: &heed::Error) -> Self {
@@ -30,14 +36,17 @@ impl RecordsError {
                     "the disk is full, so the store {shown} cannot be written: {error}"
                 ),
                 is_full_disk: true,
+                is_lent: false,
             },
             heed::Error::Decoding(why) => Self {
                 sentence: disk::damage(path, &why.to_string()),
                 is_full_disk: false,
+                is_lent: false,
             },
             error => Self {
                 sentence: format!("the store {shown} cannot be used: {error}"),
                 is_full_disk: false,
+                is_lent: false,
             },
         }
     }
@@ -48,6 +57,7 @@ impl From<Refusal> for RecordsError {
         Self {
             sentence: refusal.sentence().to_owned(),
             is_full_disk: matches!(refusal, Refusal::Unmade { is_full_disk, .. } if is_full_disk),
+            is_lent: matches!(refusal, Refusal::Busy(_)),
         }
     }
 }

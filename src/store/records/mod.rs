@@ -61,6 +61,8 @@ struct Inner {
     /// None when it could not be made, or was closed because of an error.
     disk: Option<Disk<DATABASES>>,
     bookmarks: Bookmarks,
+    /// True while another process has the file.
+    lent: bool,
 }
 
 impl Records {
@@ -91,6 +93,7 @@ impl Records {
             inner: Mutex::new(Inner {
                 disk,
                 bookmarks: Bookmarks::default(),
+                lent: false,
             }),
             claim: Arc::clone(claim),
         }))
@@ -99,6 +102,32 @@ impl Records {
     /// Bytes of the file; 0 while there is none.
     pub fn file_len(&self) -> u64 {
         self.lock().disk.as_ref().map_or(0, Disk::file_len)
+    }
+
+    /// Closes the file and leaves it to another process: until it is taken back, every call is an error
+    /// that says so.
+    pub fn lend(&self) {
+        let mut inner = self.lock();
+        *inner = Inner {
+            disk: None,
+            bookmarks: Bookmarks::default(),
+            lent: true,
+        };
+    }
+
+    /// Uses the file again.
+    pub fn take_back(&self) {
+        self.lock().lent = false;
+    }
+
+    /// The claim to the folder.
+    pub fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    /// True while another process has the file.
+    pub fn is_lent(&self) -> bool {
+        self.lock().lent
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -143,7 +172,15 @@ impl Records {
         &self,
         inner: &'i mut Inner,
     ) -> std::result::Result<(&'i mut Disk<DATABASES>, &'i mut Bookmarks), Refusal> {
-        let Inner { disk, bookmarks } = inner;
+        let Inner {
+            disk,
+            bookmarks,
+            lent,
+        } = inner;
+        if *lent {
+            let sentence = "the store is being handed to a new process; try again in a moment";
+            return Err(Refusal::Busy(sentence.to_owned()));
+        }
         let disk = match disk {
             Some(disk) => disk,
             none => none.insert(Disk::open(&self.claim, &RECORDS, &[])?),

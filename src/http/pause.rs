@@ -1,0 +1,51 @@
+//! How all HTTP threads are told to let nobody in, and tell that they have answered all who were in.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// One for all threads of a tracker. Listening sockets stay as they are: whoever connects meanwhile waits
+/// in the kernel's queue, for these threads or for those of another process.
+#[derive(Default)]
+pub struct Pause {
+    wanted: AtomicBool,
+    /// Tasks that accept, over all threads.
+    accepting: AtomicUsize,
+    /// Threads that ask the cores nothing any more.
+    silent: AtomicUsize,
+}
+
+impl Pause {
+    /// Whoever sets it rings all desks.
+    pub fn set(&self, wanted: bool) {
+        self.wanted.store(wanted, Ordering::Release);
+    }
+
+    /// Tasks that still accept. Some take in one client more before they end.
+    pub fn accepting(&self) -> usize {
+        self.accepting.load(Ordering::Acquire)
+    }
+
+    /// Threads that have answered all who were in, or have given them up, and ask nothing any more.
+    pub fn silent(&self) -> usize {
+        self.silent.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Acquire)
+    }
+
+    pub(super) fn count_accepting(&self, more: bool) {
+        count(&self.accepting, more);
+    }
+
+    pub(super) fn count_silent(&self, more: bool) {
+        count(&self.silent, more);
+    }
+}
+
+fn count(counter: &AtomicUsize, more: bool) {
+    if more {
+        counter.fetch_add(1, Ordering::AcqRel);
+    } else {
+        counter.fetch_sub(1, Ordering::AcqRel);
+    }
+}
