@@ -114,6 +114,7 @@ impl Heir {
                 let mut credits = Vec::new();
                 match read(&mut talk, &senders, &mut credits) {
                     Ok(()) => whole.store(true, Ordering::Release),
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
                     Err(error) => warn!("the tracker that hands over falls silent: {error}"),
                 }
                 (talk, credits)
@@ -160,8 +161,9 @@ fn read(
             Reply::Word((Word::State, frames, _)) => {
                 let frames: Arc<[u8]> = frames.into();
                 for core in cores {
-                    // A core that failed says so itself.
-                    let _ = core.send(Arc::clone(&frames));
+                    let sent = core.send(Arc::clone(&frames));
+                    // A core that failed says why itself.
+                    sent.map_err(|_| io::ErrorKind::BrokenPipe)?;
                 }
                 false
             }
