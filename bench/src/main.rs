@@ -4,6 +4,7 @@
 mod cost;
 mod curves;
 mod echo;
+mod hashes;
 mod http;
 mod instructions;
 mod load;
@@ -33,6 +34,7 @@ enum Command {
     Echo(echo::Options),
     Wait(wait::Options),
     Watch(watch::Options),
+    Hashes(hashes::Options),
     Cost(cost::Options),
     Https(http::https::Options),
     HttpIdle(http::idle::Options),
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Echo(options) => echo::run(options, &stop),
         Command::Wait(options) => wait::run(options, &stop),
         Command::Watch(options) => watch::run(options, &stop),
+        Command::Hashes(options) => hashes::run(options),
         Command::Cost(options) => cost::run(options, &stop),
         Command::Https(options) => http::https::run(options, &stop),
         Command::HttpIdle(options) => http::idle::run(options, &stop),

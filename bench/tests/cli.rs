@@ -115,6 +115,14 @@ fn options_that_contradict_each_other_are_refused() {
             "9 source addresses need as many --sources",
         ),
         ("--verify 5", "--verify needs --fill"),
+        (
+            "--fill --fill-peers 5000000",
+            "--fill-peers needs --fill and --duration 0",
+        ),
+        (
+            "--fill --fill-peers 5 --duration 0",
+            "torrents with less than one peer",
+        ),
         ("--rate 5 --window 5", "cannot be used with"),
     ] {
         let output = output(&format!("load --target 127.0.0.1:1 {rest}"));
@@ -124,6 +132,16 @@ fn options_that_contradict_each_other_are_refused() {
             "{rest}: {said}"
         );
     }
+}
+
+#[test]
+fn listed_hashes_are_told_apart_and_follow_from_the_seed() {
+    let list = |rest| output(&format!("hashes --torrents 3 {rest}")).stdout;
+    let text = String::from_utf8(list("")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 3);
+    assert!(lines.iter().all(|line| line.len() == 40), "{text}");
+    assert!(lines[0] != lines[1] && list("--seed 2") != text.as_bytes());
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Announces every peer of every torrent once, and again what got no answer, until all are known.
+//! Announces every peer of every torrent once, and again what got no answer, until all are known or the time
+//! is over.
 
 use std::time::Duration;
 
@@ -6,6 +7,7 @@ use shoal::wire::Event;
 use shoal_bench::crowd::Member;
 
 use super::generator::{BATCH, Generator};
+use super::shape::Shape;
 
 /// A server that answers nothing for so long will not do so any more.
 const PATIENCE_NS: u64 = 5_000_000_000;
@@ -14,7 +16,6 @@ const SCRAPE_TRIES: u32 = 5;
 
 /// How far the filling is.
 pub(crate) struct Fill {
-    torrents: u32,
     total: u64,
     next: u64,
     answered: u64,
@@ -26,7 +27,9 @@ pub(crate) struct Fill {
 /// What the filling came to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Filled {
+    /// Peers that the tracker knows, and those that it should.
     pub(crate) peers: u64,
+    pub(crate) total: u64,
     pub(crate) repeated: u64,
     pub(crate) seconds: f64,
     /// Torrents scraped afterwards, and those among them whose totals were not what was filled.
@@ -35,10 +38,9 @@ pub(crate) struct Filled {
 }
 
 impl Fill {
-    fn new(torrents: u32, peers: u32, now_ns: u64) -> Self {
+    fn new(total: u64, now_ns: u64) -> Self {
         Self {
-            torrents,
-            total: u64::from(torrents) * u64::from(peers),
+            total,
             next: 0,
             answered: 0,
             again: Vec::new(),
@@ -57,18 +59,11 @@ impl Fill {
         }
     }
 
-    /// First one peer of every torrent, then the next of each: a tracker that had one torrent's
-    /// peers all at once could place them better than it can in life.
-    fn draw(&mut self) -> Option<Member> {
+    fn draw(&mut self, shape: &Shape) -> Option<Member> {
         self.again.pop().or_else(|| {
             (self.next < self.total).then(|| {
-                let torrents = u64::from(self.torrents);
-                let member = Member {
-                    torrent: (self.next % torrents) as u32,
-                    peer: (self.next / torrents) as u32,
-                };
                 self.next += 1;
-                member
+                shape.member(self.next - 1)
             })
         })
     }
@@ -80,18 +75,17 @@ impl Generator<'_> {
         let began_ns = self.now_ns();
         let limit = Duration::from_secs_f64(options.fill_timeout);
         let give_up_ns = began_ns + limit.as_nanos() as u64;
+        let enough = options.fill_limit.map(Duration::from_secs_f64);
+        let enough_ns = enough.map(|limit| began_ns + limit.as_nanos() as u64);
         self.numwant = options.fill_numwant;
-        self.fill = Some(Fill::new(
-            options.torrents,
-            options.peers_per_torrent,
-            began_ns,
-        ));
+        self.fill = Some(Fill::new(self.shape.total(), began_ns));
         loop {
             let now_ns = self.begin_turn();
             self.receive(now_ns)?;
             let fill = self.fill.as_ref().expect("set above and taken below");
             let state = format_args!("{} of {} announces answered", fill.answered, fill.total);
-            if fill.answered == fill.total {
+            if fill.answered == fill.total || enough_ns.is_some_and(|enough_ns| now_ns > enough_ns)
+            {
                 break;
             } else if self.stopped() {
                 return Err(format!("stopped while filling: {state}"));
@@ -106,15 +100,20 @@ impl Generator<'_> {
             self.send_fill(self.now_ns());
             self.rest();
         }
-        let fill = self.fill.take().expect("set above");
         let seconds = (self.now_ns() - began_ns) as f64 / 1e9;
+        self.drain()?;
+        let fill = self.fill.take().expect("set above");
         self.numwant = options.numwant;
-        let wrong = self.verify(options.verify)?;
+        // Where peers are missing by intent, there is nothing to find out.
+        let complete = fill.answered == fill.total;
+        let verified = if complete { options.verify } else { 0 };
+        let wrong = self.verify(verified)?;
         Ok(Filled {
             peers: fill.answered,
+            total: fill.total,
             repeated: fill.repeated,
             seconds,
-            verified: options.verify,
+            verified,
             wrong,
         })
     }
@@ -122,7 +121,7 @@ impl Generator<'_> {
     fn send_fill(&mut self, now_ns: u64) {
         let free = self.window_room();
         for _ in 0..free {
-            let Some(member) = self.fill.as_mut().and_then(Fill::draw) else {
+            let Some(member) = self.fill.as_mut().and_then(|fill| fill.draw(&self.shape)) else {
                 break;
             };
             self.stage_announce(member, Event::Started, false, now_ns, now_ns);
@@ -146,7 +145,8 @@ impl Generator<'_> {
             let torrents: Vec<u32> = (0..hashes)
                 .map(|_| self.random.u32(..self.options.torrents))
                 .collect();
-            let expected = u64::from(hashes) * u64::from(self.options.peers_per_torrent);
+            let sizes = torrents.iter().map(|&it| u64::from(self.shape.size(it)));
+            let expected: u64 = sizes.sum();
             if self.scrape(&torrents)? != Some(expected) {
                 wrong += hashes;
             }

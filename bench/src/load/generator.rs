@@ -14,6 +14,7 @@ use super::fill::Fill;
 use super::lanes::{self, Lane, Source};
 use super::options::{Mix, Options};
 use super::pending::{Asked, Kind, Pending};
+use super::shape::Shape;
 use super::tally::{End, Tally};
 use super::zipf::Sampler;
 use crate::sys::{self, Inbox, Outbox, Wait};
@@ -33,6 +34,7 @@ pub(crate) struct Generator<'a> {
     epoch: Instant,
     stop: &'a AtomicBool,
     pub(super) crowd: Crowd,
+    pub(super) shape: Shape,
     sampler: Sampler,
     pub(super) random: Rng,
     sources: Vec<Source>,
@@ -70,6 +72,7 @@ impl<'a> Generator<'a> {
             epoch: Instant::now(),
             stop,
             crowd: Crowd::new(options.seed, options.seeder_share),
+            shape: Shape::new(options),
             sampler: Sampler::new(options.dist, options.torrents),
             pending: Pending::new(options.timeout * 1_000_000, random.u32(..)),
             random,
@@ -157,10 +160,7 @@ impl<'a> Generator<'a> {
             v6: self.sources[usize::from(source)].target.is_ipv6(),
             numwant: self.numwant,
             scrape_hashes: self.options.scrape_hashes,
-            swarm_max: self
-                .options
-                .strict
-                .then_some(self.options.peers_per_torrent),
+            swarm_max: self.options.strict.then_some(self.shape.largest()),
         };
         let checked = if asked.source == source {
             check::check(reply, &expected)

@@ -112,7 +112,7 @@ impl Generator<'_> {
     }
 
     /// Waits until every request is answered or lost, unless somebody is in a hurry.
-    fn drain(&mut self) -> Result<(), String> {
+    pub(super) fn drain(&mut self) -> Result<(), String> {
         while self.pending.len() > 0 && !self.stopped() {
             let now_ns = self.begin_turn();
             self.receive(now_ns)?;

@@ -3,6 +3,7 @@
 //! ```text
 //!   options        what is asked for; nothing but loopback
 //!   zipf           which torrents, when few have most of the peers
+//!   shape          who is there after a fill, and in which order they come
 //!   lanes          sockets; requests staged as runs of equal length
 //!   generator      the turn: receive, expire, send
 //!   pending        what is on its way, by transaction id
@@ -19,6 +20,7 @@ mod measure;
 mod options;
 mod pending;
 mod report;
+mod shape;
 mod tally;
 #[cfg(test)]
 mod tests;

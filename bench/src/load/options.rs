@@ -91,6 +91,11 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) fill: bool,
 
+    /// Peers of all torrents together, which --fill then spreads over them as --dist says, one at
+    /// least for each, in place of --peers-per-torrent; needs --duration 0
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) fill_peers: Option<u32>,
+
     /// Peers wanted by the announces of --fill
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true,
           value_parser = clap::value_parser!(i32).range(-1..))]
@@ -99,6 +104,10 @@ pub(crate) struct Options {
     /// Give up filling after so many seconds
     #[arg(long, value_name = "S", default_value = "600", value_parser = seconds)]
     pub(crate) fill_timeout: f64,
+
+    /// End filling after so many seconds and go on with the peers that are there
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub(crate) fill_limit: Option<f64>,
 
     /// After filling, scrape so many random torrents and compare the totals with what was filled
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -168,6 +177,19 @@ impl Options {
             return Err(String::from(
                 "--duration 0 leaves nothing to do without --fill",
             ));
+        }
+        if let Some(peers) = self.fill_peers {
+            if !self.fill || self.duration > 0.0 {
+                return Err(String::from("--fill-peers needs --fill and --duration 0"));
+            }
+            let most = u64::from(self.torrents) * u64::from(PEERS_MAX);
+            if peers < self.torrents || u64::from(peers) > most {
+                return Err(format!(
+                    "--fill-peers {peers} leaves {} torrents with less than one peer, or more than \
+                     {PEERS_MAX}",
+                    self.torrents
+                ));
+            }
         }
         if self.verify > 0 && (!self.fill || self.target.len() > 1) {
             return Err(String::from("--verify needs --fill and a single --target"));

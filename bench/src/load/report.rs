@@ -194,6 +194,7 @@ impl Report {
         let filled = self.filled.map(|filled| {
             json!({
                 "peers": filled.peers,
+                "total": filled.total,
                 "repeated": filled.repeated,
                 "seconds": filled.seconds,
                 "verified": filled.verified,
@@ -239,6 +240,14 @@ impl Report {
                 filled.peers as f64 / filled.seconds.max(1e-9),
                 filled.repeated
             )?;
+            if filled.peers < filled.total {
+                writeln!(
+                    out,
+                    "the time was over with {:.0}% of {} peers",
+                    filled.peers as f64 / filled.total as f64 * 100.0,
+                    filled.total
+                )?;
+            }
             if filled.verified > 0 {
                 let (verified, wrong) = (filled.verified, filled.wrong);
                 writeln!(
@@ -351,6 +360,7 @@ fn told(options: &Options) -> Value {
         "mix": [options.mix.connects, options.mix.announces, options.mix.scrapes],
         "torrents": options.torrents,
         "peers_per_torrent": options.peers_per_torrent,
+        "fill_peers": options.fill_peers,
         "dist": options.dist.to_string(),
         "seeder_share": options.seeder_share,
         "numwant": options.numwant,

@@ -321,6 +321,25 @@ fn filling_repeats_what_is_lost_until_every_peer_is_known() {
 }
 
 #[test]
+fn filling_ends_with_what_is_there_when_the_time_is_over() {
+    let fake = Fake::start(|n| if n < 100 { Deed::Answer } else { Deed::Drop });
+    let rest = "--fill --duration 0 --fill-limit 0.5 --window 200 --torrents 500 --verify 20";
+    let result = load(&fake, rest).json();
+    assert_eq!(number(&result, "/fill/peers"), 100);
+    assert_eq!(number(&result, "/fill/total"), 500);
+    assert_eq!(number(&result, "/fill/verified"), 0);
+}
+
+#[test]
+fn filling_by_zipf_announces_everybody_once() {
+    let fake = Fake::start(|_| Deed::Answer);
+    let rest = "--fill --fill-peers 2000 --dist zipf --duration 0 --window 200 --torrents 500";
+    let result = load(&fake, rest).json();
+    assert_eq!(number(&result, "/fill/peers"), 2000);
+    assert_eq!(fake.seen().asked, 2000);
+}
+
+#[test]
 fn made_up_ids_are_counted_apart_and_hold_nothing_up() {
     let fake = Fake::start(|_| Deed::Answer);
     let result = load(&fake, &format!("{ANNOUNCES} --stale-share 0.5")).json();
