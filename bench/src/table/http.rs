@@ -3,11 +3,13 @@
 
 use std::fmt::Write;
 
+use serde_json::Value;
+
 use super::Results;
 use super::page::{BUSY_MAX, SERVER_CPUS_MIN, heading, tenths, whole};
 
 /// What was asked, as files and as readers call it.
-const LOADS: [(&str, &str); 5] = [
+pub(super) const LOADS: [(&str, &str); 5] = [
     ("http-keepalive", "HTTP, keep-alive"),
     ("http-close", "HTTP, a connection each"),
     ("https-keepalive", "HTTPS, keep-alive"),
@@ -105,34 +107,8 @@ fn doubts(out: &mut String, results: &Results) -> std::fmt::Result {
     let mut doubts = Vec::new();
     for ((server, load), runs) in &results.runs {
         for (round, result) in runs {
-            let number = |pointer| result.pointer(pointer).and_then(serde_json::Value::as_f64);
-            let mut doubt = |what: String| {
-                doubts.push(format!("- {server}, {load}, round {round}: {what}"));
-            };
-            if let Some(cpus) = number("/server/cpus").filter(|&cpus| cpus < SERVER_CPUS_MIN) {
-                let percent = cpus * 100.0;
-                doubt(format!(
-                    "the server ran for {percent:.0}% of the time only: it shared its CPU, or was \
-                     not saturated"
-                ));
-            }
-            if let Some(busy) = number("/generator/busy_share").filter(|&busy| busy > BUSY_MAX) {
-                let percent = busy * 100.0;
-                doubt(format!(
-                    "the generator was at work {percent:.0}% of the time and may have been the limit"
-                ));
-            }
-            let resumed = number("/load/resumed")
-                .zip(number("/load/requests"))
-                .map(|(resumed, requests)| resumed / requests.max(1.0));
-            let wrong = match (load.as_str(), resumed) {
-                ("https-resumed", Some(share)) => share < RESUMED_MIN,
-                ("https-full", Some(share)) => share > 0.0,
-                _ => false,
-            };
-            if wrong {
-                let percent = resumed.unwrap_or(0.0) * 100.0;
-                doubt(format!("{percent:.0}% of the sessions were resumed"));
+            for doubt in doubts_of(server, load, result) {
+                doubts.push(format!("- {server}, {load}, round {round}: {doubt}"));
             }
         }
     }
@@ -142,10 +118,41 @@ fn doubts(out: &mut String, results: &Results) -> std::fmt::Result {
     writeln!(out, "To be taken into account:\n\n{}", doubts.join("\n"))
 }
 
+/// The same of one run, whatever the server.
+pub(super) fn doubts_of(_server: &str, load: &str, result: &Value) -> Vec<String> {
+    let number = |pointer| result.pointer(pointer).and_then(Value::as_f64);
+    let mut doubts = Vec::new();
+    if let Some(cpus) = number("/server/cpus").filter(|&cpus| cpus < SERVER_CPUS_MIN) {
+        doubts.push(format!(
+            "the server ran for {:.0}% of the time only: it shared its CPU, or was not saturated",
+            cpus * 100.0
+        ));
+    }
+    if let Some(busy) = number("/generator/busy_share").filter(|&busy| busy > BUSY_MAX) {
+        doubts.push(format!(
+            "the generator was at work {:.0}% of the time and may have been the limit",
+            busy * 100.0
+        ));
+    }
+    let resumed = number("/load/resumed")
+        .zip(number("/load/requests"))
+        .map(|(resumed, requests)| resumed / requests.max(1.0));
+    let wrong = match (load, resumed) {
+        ("https-resumed", Some(share)) => share < RESUMED_MIN,
+        ("https-full", Some(share)) => share > 0.0,
+        _ => false,
+    };
+    if wrong {
+        let percent = resumed.unwrap_or(0.0) * 100.0;
+        doubts.push(format!("{percent:.0}% of the sessions were resumed"));
+    }
+    doubts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn cost(rate: f64, cpu: f64, resumed: f64) -> Value {
         json!({

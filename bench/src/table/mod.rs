@@ -2,8 +2,10 @@
 //!
 //! The results are files named `SERVER.PHASE.ROUND.json` in one directory, as `load --json` and
 //! `watch --json` write them: `echo.saturated.1.json`, `shoal-mmsg.memory-1Mx4.1.json`; or, for the
-//! page about HTTP, `cost --json` and `http-idle --json`: `shoal.http-keepalive.1.json`.
+//! page about HTTP, `cost --json` and `http-idle --json`: `shoal.http-keepalive.1.json`. The page of Shoal
+//! beside other trackers takes both, and draws pictures.
 
+mod compare;
 mod http;
 mod machine;
 mod page;
@@ -33,6 +35,18 @@ pub(crate) struct Options {
     #[arg(long)]
     http: bool,
 
+    /// The page of Shoal beside other trackers
+    #[arg(long, conflicts_with = "http")]
+    compare: bool,
+
+    /// What to say of the servers, Markdown, on top of --compare's page
+    #[arg(long, value_name = "FILE", requires = "compare")]
+    about: Option<PathBuf>,
+
+    /// Draw --compare's pictures into this folder, which lies beside the page's file
+    #[arg(long, value_name = "DIR", requires = "compare")]
+    plots: Option<PathBuf>,
+
     /// Also put the page between the marks of this Markdown file
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
@@ -41,18 +55,40 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     let results = Results::read(&options.dir)?;
     let machine = machine::describe();
-    let (page, marks) = if options.http {
+    let (page, marks) = if options.compare {
+        let about = match &options.about {
+            None => String::new(),
+            Some(file) => fs::read_to_string(file)
+                .map_err(|error| format!("cannot read {}: {error}", file.display()))?,
+        };
+        let page = compare::page(&results, &machine, &options.date, &about);
+        (page, readme::COMPARE)
+    } else if options.http {
         let page = http::page(&results, &machine, &options.date);
         (page, readme::HTTP)
     } else {
         let page = page::page(&results, &machine, &options.date);
         (page, readme::UDP)
     };
+    if let Some(dir) = &options.plots {
+        draw(&results, dir)?;
+    }
     print!("{page}");
     match &options.write {
         Some(file) => readme::replace(file, &marks, &page),
         None => Ok(()),
     }
+}
+
+/// Draws all pictures anew, empty ones too, lest one of another day stand beside figures of this.
+fn draw(results: &Results, dir: &Path) -> Result<(), String> {
+    let cannot = |what: &Path, error| format!("cannot write {}: {error}", what.display());
+    fs::create_dir_all(dir).map_err(|error| cannot(dir, error))?;
+    for picture in compare::draw(results) {
+        let file = dir.join(picture.name).with_extension("svg");
+        fs::write(&file, compare::svg(&picture)).map_err(|error| cannot(&file, error))?;
+    }
+    Ok(())
 }
 
 /// All results, by server and phase, the rounds in order.
@@ -129,15 +165,16 @@ impl Results {
         Some((lowest, highest))
     }
 
-    /// How many times the echo's number, round by round, because what disturbs a machine disturbs
-    /// neighbours in time alike; then the median.
-    fn times_echo(&self, server: &str, phase: &str, pointer: &str) -> Option<f64> {
-        let echo = self.numbers(ECHO, phase, pointer);
+    /// How many times the number of the server `of`, round by round, because what disturbs a machine
+    /// disturbs neighbours in time alike; then the median.
+    fn times(&self, of: &str, server: &str, phase: &str, pointer: &str) -> Option<f64> {
+        let theirs = self.numbers(of, phase, pointer);
         let ours = self.numbers(server, phase, pointer);
-        median(
-            ours.iter()
-                .filter_map(|(round, number)| Some(number / echo.get(round)?)),
-        )
+        let ratios = ours.iter().filter_map(|(round, number)| {
+            let other = theirs.get(round).filter(|&&other| other > 0.0)?;
+            Some(number / other)
+        });
+        median(ratios)
     }
 }
 
@@ -180,9 +217,9 @@ mod tests {
         ] {
             results.insert(server, "saturated", round, json!({"a": {"b": number}}));
         }
-        assert_eq!(results.times_echo("other", "saturated", "/a/b"), Some(2.5));
+        assert_eq!(results.times(ECHO, "other", "saturated", "/a/b"), Some(2.5));
         assert_eq!(results.median("other", "saturated", "/a/b"), Some(200.0));
-        assert_eq!(results.times_echo("other", "paced", "/a/b"), None);
+        assert_eq!(results.times(ECHO, "other", "paced", "/a/b"), None);
         assert_eq!(results.servers(), ["echo", "other"]);
     }
 }

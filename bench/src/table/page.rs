@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use serde_json::Value;
+
 use super::{ECHO, Results, Rounds};
 
 /// Above this the generator was at work nearly all the time, and may itself have been the limit.
@@ -50,7 +52,8 @@ pub(super) fn heading(
 
 fn saturated(out: &mut String, results: &Results) -> std::fmt::Result {
     const PHASE: &str = "saturated";
-    writeln!(out, "Saturated{}:\n", shape(results))?;
+    let shape = shape(results, PHASE).map_or_else(String::new, |shape| format!(", {shape}"));
+    writeln!(out, "Saturated{shape}:\n")?;
     writeln!(
         out,
         "| server | responses/s | lowest to highest | x echo | user ns | system ns | CPU ns | x echo | peers a reply |"
@@ -66,29 +69,27 @@ fn saturated(out: &mut String, results: &Results) -> std::fmt::Result {
             whole(results.median(server, PHASE, ALL_PER_S)),
             whole(Some(lowest)),
             whole(Some(highest)),
-            ratio(results.times_echo(server, PHASE, ALL_PER_S)),
+            ratio(results.times(ECHO, server, PHASE, ALL_PER_S)),
             whole(results.median(server, PHASE, "/server/cpu_ns_per_response/user")),
             whole(results.median(server, PHASE, "/server/cpu_ns_per_response/system")),
             whole(results.median(server, PHASE, CPU)),
-            ratio(results.times_echo(server, PHASE, CPU)),
+            ratio(results.times(ECHO, server, PHASE, CPU)),
             tenths(results.median(server, PHASE, "/peers_per_announce")),
         )?;
     }
     writeln!(out)
 }
 
-/// What was asked for, as the saturated runs tell it.
-fn shape(results: &Results) -> String {
-    let first = |((_, phase), runs): (&(String, String), &Rounds)| {
-        let run = runs.values().next().filter(|_| phase == "saturated");
+/// What was asked for, as the runs of a phase tell it.
+pub(super) fn shape(results: &Results, phase: &str) -> Option<String> {
+    let first = |((_, of), runs): (&(String, String), &Rounds)| {
+        let run = runs.values().next().filter(|_| of == phase);
         run.and_then(|run| run.get("options").cloned())
     };
-    let Some(options) = results.runs.iter().find_map(first) else {
-        return String::new();
-    };
+    let options = results.runs.iter().find_map(first)?;
     let mix = |position: usize| &options["mix"][position];
-    format!(
-        ", {} torrents x {} peers, {}, connects:announces:scrapes {}:{}:{}, numwant {}",
+    Some(format!(
+        "{} torrents x {} peers, {}, connects:announces:scrapes {}:{}:{}, numwant {}",
         whole(options["torrents"].as_f64()),
         options["peers_per_torrent"],
         options["dist"].as_str().unwrap_or("?"),
@@ -96,7 +97,7 @@ fn shape(results: &Results) -> String {
         mix(1),
         mix(2),
         options["numwant"]
-    )
+    ))
 }
 
 fn paced(out: &mut String, results: &Results) -> std::fmt::Result {
@@ -130,7 +131,7 @@ fn paced(out: &mut String, results: &Results) -> std::fmt::Result {
             whole(number("/server/cpu_ns_per_response/user")),
             whole(number("/server/cpu_ns_per_response/system")),
             whole(number(CPU)),
-            ratio(results.times_echo(server, PHASE, CPU)),
+            ratio(results.times(ECHO, server, PHASE, CPU)),
             whole(number("/server/sleeps_per_s")),
         )?;
     }
@@ -181,45 +182,8 @@ fn doubts(out: &mut String, results: &Results) -> std::fmt::Result {
     let mut doubts = Vec::new();
     for ((server, phase), runs) in &results.runs {
         for (round, result) in runs {
-            let number = |pointer| {
-                let number = result.pointer(pointer).and_then(serde_json::Value::as_f64);
-                number.unwrap_or(0.0)
-            };
-            let mut doubt = |what: String| {
-                doubts.push(format!("- {server}, {phase}, round {round}: {what}"));
-            };
-            for (pointer, what) in [
-                ("/requests/all/invalid", "invalid replies"),
-                ("/requests/all/refused", "error replies"),
-                ("/unexpected", "unexpected replies"),
-                ("/unreadable", "unreadable replies"),
-                ("/send_errors", "requests that the kernel did not take"),
-                ("/unsent", "requests due but not sent"),
-                ("/fill/wrong", "torrents without all their peers"),
-            ] {
-                // The echo keeps no peers, so nobody expects it to find them again.
-                if number(pointer) > 0.0 && !(server == ECHO && pointer == "/fill/wrong") {
-                    doubt(format!("{} {what}", number(pointer)));
-                }
-            }
-            let lost = number("/requests/all/loss_share");
-            if lost > LOSS_MAX {
-                doubt(format!("{:.2}% of the requests lost", lost * 100.0));
-            }
-            let cpus = number("/server/cpus");
-            if phase == "saturated" && cpus > 0.0 && cpus < SERVER_CPUS_MIN {
-                doubt(format!(
-                    "the server ran for {:.0}% of the time only: it shared its CPU, or was not \
-                     saturated",
-                    cpus * 100.0
-                ));
-            }
-            let busy = number("/generator/busy_share");
-            if phase == "saturated" && busy > BUSY_MAX {
-                doubt(format!(
-                    "the generator was at work {:.0}% of the time and may have been the limit",
-                    busy * 100.0
-                ));
+            for doubt in doubts_of(server, phase, result) {
+                doubts.push(format!("- {server}, {phase}, round {round}: {doubt}"));
             }
         }
     }
@@ -231,6 +195,47 @@ fn doubts(out: &mut String, results: &Results) -> std::fmt::Result {
         );
     }
     writeln!(out, "To be taken into account:\n\n{}", doubts.join("\n"))
+}
+
+/// What a reader must know of one run.
+pub(super) fn doubts_of(server: &str, phase: &str, result: &Value) -> Vec<String> {
+    let number = |pointer| result.pointer(pointer).and_then(Value::as_f64);
+    let number = |pointer| number(pointer).unwrap_or(0.0);
+    let mut doubts = Vec::new();
+    for (pointer, what) in [
+        ("/requests/all/invalid", "invalid replies"),
+        ("/requests/all/refused", "error replies"),
+        ("/unexpected", "unexpected replies"),
+        ("/unreadable", "unreadable replies"),
+        ("/send_errors", "requests that the kernel did not take"),
+        ("/unsent", "requests due but not sent"),
+        ("/fill/wrong", "torrents without all their peers"),
+    ] {
+        // The echo keeps no peers, so nobody expects it to find them again.
+        if number(pointer) > 0.0 && !(server == ECHO && pointer == "/fill/wrong") {
+            doubts.push(format!("{} {what}", number(pointer)));
+        }
+    }
+    let lost = number("/requests/all/loss_share");
+    if lost > LOSS_MAX {
+        doubts.push(format!("{:.2}% of the requests lost", lost * 100.0));
+    }
+    let is_saturated = phase.ends_with("saturated");
+    let cpus = number("/server/cpus");
+    if is_saturated && cpus > 0.0 && cpus < SERVER_CPUS_MIN {
+        doubts.push(format!(
+            "the server ran for {:.0}% of the time only: it shared its CPU, or was not saturated",
+            cpus * 100.0
+        ));
+    }
+    let busy = number("/generator/busy_share");
+    if is_saturated && busy > BUSY_MAX {
+        doubts.push(format!(
+            "the generator was at work {:.0}% of the time and may have been the limit",
+            busy * 100.0
+        ));
+    }
+    doubts
 }
 
 /// A whole number in groups of three digits; a dash where nothing was measured.
@@ -253,14 +258,22 @@ pub(super) fn tenths(number: Option<f64>) -> String {
     number.map_or_else(|| String::from("-"), |number| format!("{number:.1}"))
 }
 
-fn ratio(number: Option<f64>) -> String {
+pub(super) fn percent(share: Option<f64>) -> String {
+    let digits = |share: f64| if share < 0.1 { 2 } else { 0 };
+    share.map_or_else(
+        || String::from("-"),
+        |share| format!("{:.*}%", digits(share), share * 100.0),
+    )
+}
+
+pub(super) fn ratio(number: Option<f64>) -> String {
     number.map_or_else(|| String::from("-"), |number| format!("{number:.2}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn saturated(rate: f64, cpu: f64, invalid: u32, busy: f64) -> Value {
         json!({

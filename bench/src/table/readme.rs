@@ -19,6 +19,11 @@ pub(super) const HTTP: Marks = Marks {
     end: "<!-- http-table:end -->",
 };
 
+pub(super) const COMPARE: Marks = Marks {
+    begin: "<!-- compare:begin -->",
+    end: "<!-- compare:end -->",
+};
+
 pub(crate) const CURVES: Marks = Marks {
     begin: "<!-- curves:begin -->",
     end: "<!-- curves:end -->",
