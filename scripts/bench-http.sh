@@ -18,7 +18,7 @@ Servers: shoal (io_uring), shoal-epoll (the same where io_uring is forbidden), a
 0.9.0), opentracker (of Debian; http-close only, for it knows neither keep-alive nor TLS).
 
 What is missing is installed: wrk, opentracker and openssl with apt-get, aquatic_http with cargo
-below the target folder.
+into the folder that SHOAL_BENCH_PEERS names, or shoal-bench/peers in the user's cache folder.
 
   --rounds N           how often each server is measured, in turn (3)
   --duration S         seconds of each measured load (10)
@@ -139,48 +139,17 @@ cargo build --release --locked "${packages[@]}"
 programs=$(cd "$CARGO_TARGET_DIR/release" && pwd)
 bench=$programs/shoal-bench
 
-# Its metrics are left out, because the release of their crate that it is locked to does not compile
-# with Rust 1.95. It costs nothing: it is a little less that aquatic_http does for a request.
-aquatic=$CARGO_TARGET_DIR/tools/bin/aquatic_http
-if wants aquatic && [[ ! -x $aquatic ]]; then
-    tools=$CARGO_TARGET_DIR/tools
-    cargo install --quiet --locked --root "$tools" --target-dir "$tools/build" \
-        --no-default-features --features mimalloc aquatic_http@0.9.0
-    rm -rf "$tools/build"
-fi
+# shellcheck source=scripts/lib/peers.sh
+. "$root/scripts/lib/peers.sh"
+! wants aquatic || install_peer aquatic_http
 
 host=127.0.0.1
 first_port=$port starts=0
-certificate=$scratch/certificate.pem private_key=$scratch/private_key.pem
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 \
-    -subj /CN=localhost -addext "subjectAltName=DNS:localhost,IP:$host" \
-    -keyout "$private_key" -out "$certificate" 2>/dev/null
-
-# Debian's opentracker serves torrents that it was told of only, so all servers are asked for these.
-hashes=$scratch/hashes
-head -c $((20 * torrents)) /dev/urandom | od -An -v -tx1 -w20 | tr -d ' ' >"$hashes"
-
-# Prints the configuration of aquatic_http, which does not look at what a request says of its
-# connection.
-aquatic_config() {
-    local load=$1 keep_alive=true tls=false
-    [[ $load == *-keepalive || $load == *-idle ]] || keep_alive=false
-    [[ $load != https-* ]] || tls=true
-    cat <<TOML
-socket_workers = 1
-swarm_workers = 1
-[network]
-address = "$address"
-keep_alive = $keep_alive
-enable_tls = $tls
-tls_certificate_path = "$certificate"
-tls_private_key_path = "$private_key"
-TOML
-}
-
-is_listening() {
-    (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null
-}
+server_log=$scratch/server.log
+# shellcheck source=scripts/lib/http.sh
+. "$root/scripts/lib/http.sh"
+make_certificate
+make_hashes
 
 start_server() {
     local server=$1 load=$2 command
@@ -208,8 +177,8 @@ tls = { certificate = \"$certificate\", private_key = \"$private_key\" }" "${sho
         shoal) command=("${shoal[@]}" --set workers.backend=io_uring) ;;
         shoal-epoll) command=("${shoal[@]}" --set workers.backend=mmsg) ;;
         aquatic)
-            aquatic_config "$load" >"$scratch/home/aquatic.toml"
-            command=("$aquatic" -c aquatic.toml)
+            aquatic_http_config "$load" "$address" >"$scratch/home/aquatic.toml"
+            command=("$peers_cache/bin/aquatic_http" -c aquatic.toml)
             ;;
         opentracker)
             # Started as root it locks itself into its folder and becomes nobody.
@@ -218,59 +187,20 @@ tls = { certificate = \"$certificate\", private_key = \"$private_key\" }" "${sho
             command=(opentracker -i "$host" -p "$port" -d "$scratch/home" -u nobody -w hashes)
             ;;
     esac
-    if is_listening; then
+    if is_listening "$address"; then
         fail "something already answers on $address; choose another --port"
     fi
-    (cd "$scratch/home" && exec taskset -c "$server_cpu" "${command[@]}") >"$scratch/server.log" 2>&1 &
+    (cd "$scratch/home" && exec taskset -c "$server_cpu" "${command[@]}") >"$server_log" 2>&1 &
     server_pid=$!
     for ((tenth = 0; tenth < 100; tenth++)); do
-        if is_listening; then
+        if is_listening "$address"; then
             return
         fi
         kill -0 "$server_pid" 2>/dev/null || break
         sleep 0.1
     done
-    sed 's/^/    /' "$scratch/server.log" >&2
+    sed 's/^/    /' "$server_log" >&2
     fail "$server did not start; what it said stands above"
-}
-
-# In the background and waited for, so that a signal to this script is obeyed at once.
-generate() {
-    local file=$1
-    shift
-    "$bench" "$@" >"$file" 2>"$scratch/load.log" &
-    generator_pid=$!
-    if ! wait "$generator_pid"; then
-        generator_pid=''
-        sed 's/^/    /' "$scratch/load.log" "$scratch/server.log" >&2
-        fail "the load $(basename "$file" .json) failed"
-    fi
-    generator_pid=''
-}
-
-cost_of() {
-    local file=$1
-    shift
-    generate "$file" cost --pid "$server_pid" --cpu "$generator_cpu" --json -- "$@"
-}
-
-# Every reply is looked at while the server warms up, and none while it is measured: one generator
-# CPU cannot do both.
-measure_wrk() {
-    local file=$1 url=$2
-    shift 2
-    local wrk=(wrk -t1 "-c$connections" --latency -s "$root/bench/http/announce.lua")
-    cost_of "$scratch/warmup.json" "${wrk[@]}" -d1 "$url" -- "hashes=$hashes" "$@" check
-    cost_of "$file" "${wrk[@]}" "-d$duration" "$url" -- "hashes=$hashes" "$@"
-}
-
-measure_handshakes() {
-    local file=$1
-    shift
-    local https=("$bench" https --target "$address" --certificate "$certificate"
-        --connections "$clients" --torrents "$torrents" --json "$@")
-    cost_of "$scratch/warmup.json" "${https[@]}" --duration 1
-    cost_of "$file" "${https[@]}" --duration "$duration"
 }
 
 measure() {

@@ -2,9 +2,15 @@
 # Measures Shoal beside the bare echo and prints one page of tables. See --help.
 set -euo pipefail
 
+if [[ ${1:-} == compare ]]; then
+    shift
+    exec "$(dirname "$0")/compare.sh" "$@"
+fi
+
 usage() {
     cat <<'END'
 Usage: scripts/bench.sh [OPTIONS]
+       scripts/bench.sh compare [OPTIONS]      Shoal beside other trackers; see compare --help
 
 Builds the release programs, starts each server in turn on one CPU, loads it from another, and
 prints medians and ratios as Markdown. Needs two CPUs that are otherwise idle; sends to loopback
