@@ -8,6 +8,7 @@ mod hashes;
 mod http;
 mod instructions;
 mod load;
+mod memory;
 mod process;
 mod sys;
 mod table;
@@ -41,6 +42,9 @@ enum Command {
     Table(table::Options),
     Curves(curves::Options),
     Instructions(instructions::Options),
+    Memory(memory::Options),
+    #[command(hide = true)]
+    Life(memory::LifeOptions),
     #[command(hide = true)]
     Operation(instructions::Rounds),
 }
@@ -59,6 +63,8 @@ fn main() -> ExitCode {
         Command::Table(options) => table::run(options),
         Command::Curves(options) => curves::run(options, &stop),
         Command::Instructions(options) => instructions::run(options),
+        Command::Memory(options) => memory::run(options, &stop),
+        Command::Life(options) => memory::live(options),
         Command::Operation(options) => instructions::rounds(options),
     });
     match result {

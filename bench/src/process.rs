@@ -75,6 +75,12 @@ impl Look {
     }
 }
 
+/// From now on the peak of this process's memory is counted anew.
+pub(crate) fn forget_peak() -> Result<(), String> {
+    fs::write("/proc/self/clear_refs", "5")
+        .map_err(|error| format!("cannot write /proc/self/clear_refs: {error}"))
+}
+
 fn field(status: &str, name: &str) -> u64 {
     status
         .lines()

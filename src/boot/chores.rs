@@ -1,5 +1,5 @@
 //! A thread for what is to be done now and then and takes asking the cores: to credit the holders of keys,
-//! to sweep when somebody says so, and to free lists that nobody holds any more.
+//! to sweep when somebody says so, to free lists that nobody holds any more, and to give memory back.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -10,17 +10,22 @@ use log::warn;
 use tokio::runtime::{Builder, Runtime};
 
 use super::http::Bells;
+use crate::counters::{Tally, ThreadCounters};
+use crate::heap;
 use crate::net::low_priority;
 use crate::registrar::{Credits, Registrar};
 use crate::shard::Errands;
 use crate::swarm::{Swarms, Transfers};
 
-/// How often lists are freed and credits collected, of which a crash costs as much.
+/// How often lists are freed, memory is looked at and credits collected, of which a crash costs as much.
 const CREDIT_EVERY: Duration = Duration::from_secs(10);
 
 /// Credits that could not be written are tried again, and warned of not more often than every so many
 /// times: once a minute.
 const WARN_EVERY: u32 = 6;
+
+/// Bytes that swarms must have let go of, and a quarter of what they had, before memory is given back.
+const EBB_MIN: u64 = 8 << 20;
 
 /// How long the thread may take to leave the records alone.
 const RESPITE_PATIENCE: Duration = Duration::from_secs(20);
@@ -65,6 +70,7 @@ impl Chores {
         errands: Errands,
         registrar: Arc<Registrar>,
         bells: Bells,
+        cores: Vec<Arc<ThreadCounters>>,
         credits: bool,
     ) -> Result<Self, String> {
         let failed = |error| format!("cannot start the thread of chores: {error}");
@@ -78,6 +84,8 @@ impl Chores {
             errands,
             registrar,
             bells,
+            ebb: Ebb::default(),
+            cores,
             credits: Credits::default(),
             failures: 0,
         };
@@ -126,6 +134,8 @@ struct Work {
     errands: Errands,
     registrar: Arc<Registrar>,
     bells: Bells,
+    cores: Vec<Arc<ThreadCounters>>,
+    ebb: Ebb,
     /// What is not on disk yet.
     credits: Credits,
     failures: u32,
@@ -139,6 +149,13 @@ impl Work {
             // Cores let go of them within a second, HTTP threads that nobody asks not by themselves.
             if self.registrar.free_retired() {
                 self.bells.ring();
+            }
+            let bytes = self
+                .cores
+                .iter()
+                .map(|core| core.read().tally(Tally::SwarmBytes));
+            if self.ebb.is_low(bytes.sum()) {
+                heap::give_back();
             }
             match asked {
                 // Busy cores sweep by themselves all the same.
@@ -177,5 +194,45 @@ impl Work {
                 self.failures += 1;
             }
         }
+    }
+}
+
+/// The most that swarms had since memory was given back.
+#[derive(Default)]
+struct Ebb {
+    high: u64,
+}
+
+impl Ebb {
+    /// Whether they have so little now that giving back is worth its while. Says so once for each ebb, and
+    /// again if it goes on.
+    fn is_low(&mut self, bytes: u64) -> bool {
+        self.high = self.high.max(bytes);
+        let is_low = self.high - bytes >= (self.high / 4).max(EBB_MIN);
+        if is_low {
+            self.high = bytes;
+        }
+        is_low
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_given_back_as_it_falls_and_not_while_it_swings() {
+        const MIB: u64 = 1 << 20;
+        let mut ebb = Ebb::default();
+        let mut told = Vec::new();
+        for mib in [
+            0, 100, 400, 390, 310, 399, 301, 300, 260, 400, 290, 200, 120, 90, 20, 13, 12, 0,
+        ] {
+            if ebb.is_low(mib * MIB) {
+                told.push(mib);
+            }
+        }
+        assert_eq!(told, [300, 290, 200, 120, 90, 20, 12, 0]);
+        assert!(!ebb.is_low(0));
     }
 }

@@ -26,6 +26,7 @@ use crate::control::server::Server;
 use crate::control::state::{Given, State};
 use crate::control::{Event, exit_on_panic};
 use crate::counters::{ThreadCounters, Totals};
+use crate::heap;
 use crate::net::socket::{self, Listener};
 use crate::net::steering::Steering;
 use crate::net::{Doorbell, Engine, Net, port_owner};
@@ -41,6 +42,7 @@ use takeover::{Estate, Heir, Heirloom, Hello, Predecessor};
 /// the configuration again, or says a sentence for each mistake.
 pub fn run(config: &Config, reload: &dyn Fn() -> Result<Config, Vec<String>>) -> ExitCode {
     exit_on_panic();
+    heap::prepare();
     let done = crate::control::Signals::catch()
         .map_err(|error| format!("cannot catch signals: {error}"))
         .and_then(|signals| {
@@ -241,6 +243,7 @@ impl Tracker {
             tracker.errands.clone(),
             Arc::clone(&tracker.registrar),
             tracker.http.bells(),
+            tracker.counters.clone(),
             config.swarm.peer_details && tracker.registrar.records().is_some(),
         )?);
         let history = Arc::new(History::new(Sources {

@@ -77,8 +77,14 @@ pub enum Tally {
     TakenOver,
     /// Replies that the kernel refused to send.
     SendFailed,
-    /// Announces answered but not stored, because of `swarm.memory_budget`.
-    NotStored,
+    /// Announces answered but not stored for `swarm.memory_budget`, because their swarm is large.
+    NotStoredLongList,
+    /// The same, because their source came with many new torrents.
+    NotStoredBusySource,
+    /// The same, because their torrent is new.
+    NotStoredNewTorrent,
+    /// The same, because there is no room at all.
+    NotStoredFull,
     /// Times that a leecher became a seeder.
     Completed,
     /// Peers forgotten because they went silent.
@@ -181,13 +187,16 @@ impl Kind {
 }
 
 impl Tally {
-    const ALL: [(Self, &'static str); 35] = [
+    const ALL: [(Self, &'static str); 38] = [
         (Self::BytesReceived, "bytes_received"),
         (Self::BytesSent, "bytes_sent"),
         (Self::HandedOver, "handed_over"),
         (Self::TakenOver, "taken_over"),
         (Self::SendFailed, "send_failed"),
-        (Self::NotStored, "not_stored"),
+        (Self::NotStoredLongList, "not_stored_long_list"),
+        (Self::NotStoredBusySource, "not_stored_busy_source"),
+        (Self::NotStoredNewTorrent, "not_stored_new_torrent"),
+        (Self::NotStoredFull, "not_stored_full"),
         (Self::Completed, "completed"),
         (Self::Expired, "expired"),
         (Self::Turns, "turns"),

@@ -62,7 +62,7 @@ impl Scene<'_> {
         let replied = reply(counters, outbox, origin, count, |out| {
             let (head, peers) = out.split_at_mut(ANNOUNCE_REPLY_HEAD_LEN);
             let announced = swarms.announce(*hash, peer, *now_s, *turn, peers);
-            count_announced(counters, peer, announced.stored, announced.completed);
+            count_announced(counters, &announced);
             if swarms.keeps_details() {
                 if announced.stored {
                     swarms.note_details(peer, *details);
@@ -127,7 +127,6 @@ impl Scene<'_> {
         } = told;
         let v4_mapped = self.rules.v4_mapped;
         ask.announce(self.swarms, (peer, *hash), self.now_s, *turn, v4_mapped);
-        let announced = &ask.announced;
-        count_announced(self.counters, peer, announced.stored, announced.completed);
+        count_announced(self.counters, &ask.announced);
     }
 }

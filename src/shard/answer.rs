@@ -18,7 +18,7 @@ use crate::counters::{Count, Discard, Family, Fault, Kind, Protocol, Tally, Thre
 use crate::gate::access::{Access, DENIED_INTERVAL_S, Deny};
 use crate::limits::{TURN_DATAGRAMS_MAX, TURN_HANDOVERS_MAX};
 use crate::net::{Origin, Outbox};
-use crate::swarm::{Likely, PeerAnnounce, PeerDetails, State, Swarms, Totals};
+use crate::swarm::{Announced, Likely, PeerAnnounce, PeerDetails, Refusal, Swarms, Totals};
 use crate::wire::InfoHash;
 use crate::wire::udp::{self, ScrapeRow, TransactionId};
 
@@ -413,15 +413,17 @@ pub(super) fn reply(
     Ok(())
 }
 
-pub(super) fn count_announced(
-    counters: &ThreadCounters,
-    peer: &PeerAnnounce,
-    stored: bool,
-    completed: bool,
-) {
-    let refused = !stored && peer.state != State::Stopped;
-    counters.tally(Tally::NotStored, u64::from(refused));
-    counters.tally(Tally::Completed, u64::from(completed));
+pub(super) fn count_announced(counters: &ThreadCounters, announced: &Announced) {
+    if let Some(refusal) = announced.refused {
+        let tally = match refusal {
+            Refusal::LongList => Tally::NotStoredLongList,
+            Refusal::BusySource => Tally::NotStoredBusySource,
+            Refusal::NewTorrent => Tally::NotStoredNewTorrent,
+            Refusal::Full => Tally::NotStoredFull,
+        };
+        counters.tally(tally, 1);
+    }
+    counters.tally(Tally::Completed, u64::from(announced.completed));
 }
 
 pub(super) fn row(totals: &Totals) -> ScrapeRow {

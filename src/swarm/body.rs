@@ -203,15 +203,15 @@ impl Body {
         peers: [EntryV4::NONE; INLINE_V4],
     };
 
-    /// Inserts or refreshes a peer. An unknown peer that would need memory is refused unless
-    /// `may_grow`.
+    /// Inserts or refreshes a peer. An unknown peer that would need memory is refused unless its list
+    /// is shorter than `longest`.
     #[inline]
     pub(super) fn put<F: Family>(
         &mut self,
         wire: &F::Wire,
         role: Role,
         expiry: Tick,
-        may_grow: bool,
+        longest: usize,
         keys: &RandomState,
     ) -> Put {
         let entry = F::entry(wire, Meta::new(expiry, role == Role::Partial));
@@ -229,7 +229,7 @@ impl Body {
                 };
             }
         }
-        self.put_on_heap::<F>(wire, entry, role, may_grow, keys)
+        self.put_on_heap::<F>(wire, entry, role, longest, keys)
     }
 
     #[inline(never)] // keeps the common case above small
@@ -238,7 +238,7 @@ impl Body {
         wire: &F::Wire,
         entry: F::Entry,
         role: Role,
-        may_grow: bool,
+        longest: usize,
         keys: &RandomState,
     ) -> Put {
         if self.is_empty_inline() {
@@ -246,6 +246,7 @@ impl Body {
             let at = F::few(self).and_then(|mut few| few.insert(entry, role));
             return Put { before: None, at };
         }
+        let may_grow = INLINE_V4 < longest;
         if may_grow {
             self.move_to_heap(keys);
         }
@@ -254,10 +255,10 @@ impl Body {
             at: None,
         };
         match F::list(self) {
-            Some(Some(list)) => list.put(wire, entry, role, may_grow, keys),
+            Some(Some(list)) => list.put(wire, entry, role, longest, keys),
             Some(none) if may_grow => none
                 .insert(Box::default())
-                .put(wire, entry, role, may_grow, keys),
+                .put(wire, entry, role, longest, keys),
             _ => refused,
         }
     }

@@ -33,6 +33,7 @@
 
 mod body;
 mod buckets;
+mod budget;
 mod changes;
 mod details;
 mod expiry;
@@ -68,6 +69,8 @@ use std::net::IpAddr;
 
 use crate::wire::InfoHash;
 use body::{Body, Role, View};
+use budget::Budget;
+pub use budget::Refusal;
 pub use changes::Change;
 use details::Details;
 pub use details::PeerDetails;
@@ -109,7 +112,8 @@ pub struct Settings {
     pub peer_timeout_s: u32,
     /// Whether a torrent without peers is forgotten too, with its count of completed downloads.
     pub remove_peerless: bool,
-    /// Bytes that these swarms may allocate; beyond it, newcomers are answered but not stored.
+    /// Bytes that these swarms may allocate. Near it, newcomers are answered but not stored, for the
+    /// reasons that [`Refusal`] names in this order.
     pub memory_budget: Option<usize>,
     /// Whether [`PeerDetails`] of the peers are kept, at some 110 bytes each, and what is to be credited
     /// to those who announce with a key.
@@ -205,6 +209,8 @@ pub struct Announced {
     /// True when the announcer is a member of the swarm now. False for one who stopped, and for a
     /// newcomer whom the memory budget refused.
     pub stored: bool,
+    /// Why a newcomer was not stored.
+    pub refused: Option<Refusal>,
     /// True when this announce counted as a completed download.
     pub completed: bool,
 }
@@ -299,7 +305,7 @@ pub struct Swarms {
     remove_peerless: bool,
     /// Before this second no torrent is forgotten for lack of peers; 0 unless some were restored.
     peerless_stay_until_s: u32,
-    memory_budget: Option<usize>,
+    budget: Option<Box<Budget>>,
     details: Option<Box<Details>>,
     /// There when there are details.
     ledger: Option<Box<Ledger>>,
@@ -323,7 +329,9 @@ impl Swarms {
             heap_bytes: 0,
             remove_peerless: settings.remove_peerless,
             peerless_stay_until_s: 0,
-            memory_budget: settings.memory_budget,
+            budget: settings
+                .memory_budget
+                .map(|bytes| Box::new(Budget::new(bytes))),
             details: settings.peer_details.then(Box::default),
             ledger: settings.peer_details.then(Box::default),
             similar: None,
@@ -422,8 +430,17 @@ impl Swarms {
     /// True while the memory budget is not used up.
     #[inline]
     fn may_grow(&self) -> bool {
-        self.memory_budget
-            .is_none_or(|budget| self.memory_bytes() < budget)
+        let budget = self.budget.as_ref();
+        budget.is_none_or(|budget| budget.has_room(self.memory_bytes()))
+    }
+
+    /// A list of peers may grow while it is shorter than this.
+    #[inline]
+    fn longest_list(&self) -> usize {
+        let budget = self.budget.as_ref();
+        budget.map_or(usize::MAX, |budget| {
+            budget.longest_list(self.memory_bytes())
+        })
     }
 
     fn announce_as<F: Family>(
@@ -442,18 +459,18 @@ impl Swarms {
             State::Paused => Role::Partial,
             State::Stopped => return self.stop::<F>(found, wire, announce),
         };
-        let may_grow = self.may_grow();
         let position = match found {
             Some(position) => position,
-            None if may_grow => self.create(hash, announce.info_hash),
-            None => return Announced::default(),
+            None => match self.begin(hash, announce) {
+                Ok(position) => position,
+                Err(refusal) => return refused(refusal),
+            },
         };
+        let longest = self.longest_list();
         let expiry = self.calendar.expiry(now_s);
         let swarm = self.records.get_mut(position);
         let bytes_before = swarm.body.heap_bytes();
-        let put = swarm
-            .body
-            .put::<F>(wire, role, expiry, may_grow, &self.keys);
+        let put = swarm.body.put::<F>(wire, role, expiry, longest, &self.keys);
         self.heap_bytes = self.heap_bytes - bytes_before + swarm.body.heap_bytes();
         if put.at.is_some() && put.before != Some(role) {
             let gauge = F::gauge(&mut self.gauges);
@@ -484,8 +501,18 @@ impl Swarms {
             totals: swarm.body.totals(swarm.completed),
             written: sample::sample::<F>(range, me, announce.wanted, turn, peers_out),
             stored: put.at.is_some(),
+            refused: match put.at {
+                Some(_) => None,
+                None => self.why_no_longer(),
+            },
             completed,
         }
+    }
+
+    #[cold]
+    fn why_no_longer(&self) -> Option<Refusal> {
+        let budget = self.budget.as_ref()?;
+        Some(budget.why_no_longer(self.memory_bytes()))
     }
 
     /// Removes a peer. Its record stays until the sweep comes by: it may well be needed again.
@@ -516,6 +543,16 @@ impl Swarms {
         }
     }
 
+    /// Makes a torrent that nobody knew, if the memory budget allows it.
+    #[inline]
+    fn begin(&mut self, hash: u64, announce: &PeerAnnounce) -> Result<u32, Refusal> {
+        let taken = self.memory_bytes();
+        if let Some(budget) = &mut self.budget {
+            budget.may_begin(&announce.peer, taken, &self.keys)?;
+        }
+        Ok(self.create(hash, announce.info_hash))
+    }
+
     fn create(&mut self, hash: u64, info_hash: InfoHash) -> u32 {
         let position = self.records.push(Swarm {
             info_hash,
@@ -537,6 +574,15 @@ impl Swarms {
         self.index.find(hash, |position| {
             self.records.get(position).info_hash == *info_hash
         })
+    }
+}
+
+/// The answer to a newcomer with a torrent that is not known and stays so.
+#[cold]
+fn refused(refusal: Refusal) -> Announced {
+    Announced {
+        refused: Some(refusal),
+        ..Announced::default()
     }
 }
 

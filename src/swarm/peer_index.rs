@@ -8,6 +8,7 @@
 //! ```
 
 use super::index::Index;
+use super::peers::PIECE_BYTES;
 use super::slots::{SLOTS_LIST_MAX, Slots};
 use super::tags::Tags;
 
@@ -161,9 +162,9 @@ impl PeerIndex {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::None => 0,
-            Self::Tags(tags) => tags.bytes(),
-            Self::Slots(slots) => slots.bytes(),
-            Self::Buckets(index) => size_of::<Index>() + index.bytes(),
+            Self::Tags(tags) => PIECE_BYTES + tags.bytes(),
+            Self::Slots(slots) => PIECE_BYTES + slots.bytes(),
+            Self::Buckets(index) => size_of::<Index>() + PIECE_BYTES + index.bytes(),
         }
     }
 

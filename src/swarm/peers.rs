@@ -21,6 +21,10 @@ use crate::prefetch::prefetch_read;
 /// Least room that is added to a list.
 const ROOM_MIN: usize = 4;
 
+/// What the allocator takes for a piece beside its bytes, on average: 8 of its own, and what is missing to
+/// the next multiple of 16.
+pub(super) const PIECE_BYTES: usize = 12;
+
 /// See the picture above.
 pub(super) struct Peers<F: Family> {
     entries: Vec<F::Entry>,
@@ -71,10 +75,11 @@ impl<F: Family> Peers<F> {
         (self.entries.len() as u32, self.seeders, self.partial)
     }
 
-    /// Bytes of the list, its index and itself.
+    /// Bytes of the list, its index and itself, as the allocator counts them.
     #[inline]
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.entries.capacity() * size_of::<F::Entry>() + self.index.bytes()
+        let own = size_of::<Self>() + 2 * PIECE_BYTES;
+        own + self.entries.capacity() * size_of::<F::Entry>() + self.index.bytes()
     }
 
     /// Asks for both lines on which the list itself may lie.
@@ -118,18 +123,20 @@ impl<F: Family> Peers<F> {
         found.map(|at| at as usize)
     }
 
-    /// Inserts or refreshes a peer; an unknown one that would need memory only if `may_grow`.
+    /// Inserts or refreshes a peer; an unknown one that would need memory only if the list is
+    /// shorter than `longest`.
     pub(super) fn put(
         &mut self,
         wire: &F::Wire,
         entry: F::Entry,
         role: Role,
-        may_grow: bool,
+        longest: usize,
         keys: &RandomState,
     ) -> Put {
         let Some(at) = self.find(wire, keys) else {
-            let room = self.entries.len() < self.entries.capacity();
-            let at = (may_grow || room && self.index.has_room(self.entries.len()))
+            let len = self.entries.len();
+            let room = len < self.entries.capacity();
+            let at = (len < longest || room && self.index.has_room(len))
                 .then(|| self.insert(entry, role, keys));
             return Put { before: None, at };
         };

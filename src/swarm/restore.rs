@@ -109,10 +109,10 @@ impl Swarms {
         restored: &mut Restored,
     ) {
         let expiry = self.calendar.expiry_at_age(now_s, age_s);
-        let may_grow = self.may_grow();
+        let longest = self.longest_list();
         let body = &mut self.records.get_mut(position).body;
         let bytes_before = body.heap_bytes();
-        let put = body.put::<F>(wire, role, expiry, may_grow, &self.keys);
+        let put = body.put::<F>(wire, role, expiry, longest, &self.keys);
         self.heap_bytes = self.heap_bytes - bytes_before + body.heap_bytes();
         if put.at.is_none() {
             restored.refused += 1;

@@ -12,7 +12,7 @@ mod page;
 mod readme;
 
 pub(crate) use machine::describe as describe_machine;
-pub(crate) use readme::{CURVES, replace as replace_page};
+pub(crate) use readme::{CURVES, MEMORY, replace as replace_page};
 
 use std::collections::BTreeMap;
 use std::fs;

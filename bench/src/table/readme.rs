@@ -29,6 +29,11 @@ pub(crate) const CURVES: Marks = Marks {
     end: "<!-- curves:end -->",
 };
 
+pub(crate) const MEMORY: Marks = Marks {
+    begin: "<!-- memory:begin -->",
+    end: "<!-- memory:end -->",
+};
+
 pub(crate) fn replace(file: &Path, marks: &Marks, page: &str) -> Result<(), String> {
     let name = file.display();
     let text = fs::read_to_string(file).map_err(|error| format!("cannot read {name}: {error}"))?;

@@ -67,8 +67,8 @@ static SEND_FAILURES: Metric = Metric::counter(
 );
 static NOT_STORED: Metric = Metric::counter(
     "shoal_announces_not_stored_total",
-    &["core"],
-    "Announces answered but not stored, because of swarm.memory_budget",
+    &["core", "reason"],
+    "Announces answered but not stored, because of swarm.memory_budget: the swarm is large, the source came with many new torrents, the torrent is new, or there is no room at all",
 );
 static COMPLETED: Metric = Metric::counter(
     "shoal_downloads_completed_total",
@@ -287,7 +287,10 @@ fn place(tally: Tally) -> Place {
         Tally::HandedOver => core(&HANDED_OVER),
         Tally::TakenOver => core(&TAKEN_OVER),
         Tally::SendFailed => core(&SEND_FAILURES),
-        Tally::NotStored => core(&NOT_STORED),
+        Tally::NotStoredLongList => Place::Core(&NOT_STORED, &["long_list"]),
+        Tally::NotStoredBusySource => Place::Core(&NOT_STORED, &["busy_source"]),
+        Tally::NotStoredNewTorrent => Place::Core(&NOT_STORED, &["new_torrent"]),
+        Tally::NotStoredFull => Place::Core(&NOT_STORED, &["full"]),
         Tally::Completed => core(&COMPLETED),
         Tally::Expired => core(&EXPIRED),
         Tally::Turns => core(&TURNS),
