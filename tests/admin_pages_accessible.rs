@@ -131,20 +131,17 @@ fn every_page_can_be_used_by_everybody() {
         if !browser.path().starts_with("/admin") {
             continue;
         }
-        assert_eq!(browser.status(), 200, "{path}");
+        let status = browser.status();
+        if status != 200 {
+            barriers.push(format!("{path} is answered {status}"));
+            continue;
+        }
         look_at(&browser, &mut barriers);
         let links: Vec<String> = serde_json::from_value(browser.run(LINKS)).unwrap();
         waiting.extend(links);
         looked_at.push(path);
     }
     println!("{looked_at:?}");
-    for page in ["/admin", "/admin/torrents", "/admin/operations/stop"] {
-        assert!(
-            looked_at.iter().any(|path| path == page),
-            "{page} was not reached"
-        );
-    }
-
     // What is shown after a form.
     browser.go(&at("/admin/operations/snapshot"));
     browser.run("document.querySelector('main form button').click()");
@@ -153,12 +150,18 @@ fn every_page_can_be_used_by_everybody() {
     });
     look_at(&browser, &mut barriers);
 
+    assert!(barriers.is_empty(), "{}", barriers.join("\n"));
     assert_eq!(
         browser.console(),
         Vec::<Value>::new(),
         "nothing on the console"
     );
-    assert!(barriers.is_empty(), "{}", barriers.join("\n"));
+    for page in ["/admin", "/admin/torrents", "/admin/operations/stop"] {
+        assert!(
+            looked_at.iter().any(|path| path == page),
+            "{page} was not reached"
+        );
+    }
 }
 
 /// Logs in with keys alone, at the second attempt.

@@ -430,7 +430,7 @@ fn threads(view: &View, moving: &Moving) -> Markup {
     html! {
         section.card.half aria-labelledby="threads" {
             h2 #threads { "Cores and their load" }
-            div.scroll.tall tabindex="0" role="region" aria-labelledby="threads" {
+            div.scroll.tall tabindex="0" role="group" aria-labelledby="threads" {
                 table.threads {
                     thead { tr {
                         th scope="col" { "Thread" }
@@ -480,7 +480,7 @@ fn lists(view: &View) -> Markup {
             @let failures = view.failures();
             @if failures.is_empty() { p.quiet { "Nothing since the start." } }
             @else {
-                div.scroll.tall tabindex="0" role="region" aria-labelledby="failing" {
+                div.scroll.tall tabindex="0" role="group" aria-labelledby="failing" {
                     table.failures {
                         thead { tr { th scope="col" { "Reason" } th scope="col" { "What was done" } th scope="col" { "Times" } } }
                         tbody {
