@@ -110,7 +110,7 @@ async fn all(admin: Admin, state: State) -> Response {
             section.card.half aria-labelledby=(operation.name()) {
                 h2 id=(operation.name()) { (operation.title()) }
                 p { (operation.meaning()) }
-                p.actions { a.button href={ (PATH) "/" (operation.name()) } { (operation.title()) ".." } }
+                p.actions { a.button href={ (PATH) "/" (operation.name()) } { (operation.title()) "\u{2026}" } }
             }
         }
     };
