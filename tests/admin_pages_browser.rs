@@ -223,20 +223,20 @@ fn more_changes(api: &Api) {
 
 /// A picture of every page on every screen.
 fn look(browser: &Chromium, api: &Api) {
-    let torrent = format!("torrents/{TORRENT}");
+    let torrent = format!("/admin/torrents/{TORRENT}");
     for screen in &SCREENS {
         browser.show_on(screen);
         for (page, path) in [
-            ("overview", ""),
-            ("torrents", "torrents"),
+            ("overview", "/admin"),
+            ("torrents", "/admin/torrents"),
             ("torrent", &torrent),
-            ("allowlist", "lists/allowlist"),
-            ("blocklist", "lists/blocklist"),
-            ("keys", "keys"),
-            ("networks", "networks"),
-            ("journal", "journal"),
+            ("allowlist", "/admin/lists/allowlist"),
+            ("blocklist", "/admin/lists/blocklist"),
+            ("keys", "/admin/keys"),
+            ("networks", "/admin/networks"),
+            ("journal", "/admin/journal"),
         ] {
-            browser.go(&format!("http://{}/admin/{path}", api.address()));
+            browser.go(&format!("http://{}{path}", api.address()));
             take(browser, &format!("{page}-{}", screen.name));
         }
     }

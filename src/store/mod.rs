@@ -51,7 +51,7 @@ use disk::Disk;
 pub use keeper::{Keeper, Loan, Snapshots};
 pub use legacy::{Legacy, Reading, inherit};
 pub use records::{
-    Action, Credit, JournalEntry, List, Metadata, Named, Note, Records, RecordsError, Span,
+    Action, Credit, Found, JournalEntry, List, Metadata, Note, Records, RecordsError, Span,
     Transfer,
 };
 use schema::{Block, Malformed, Taken};

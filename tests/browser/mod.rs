@@ -41,7 +41,6 @@ pub(crate) struct Screen {
     pub(crate) name: &'static str,
     scheme: &'static str,
     width: u32,
-    height: u32,
     is_phone: bool,
 }
 
@@ -51,13 +50,11 @@ pub(crate) const SCREENS: [Screen; 4] = {
         name: "light",
         scheme: "light",
         width: 1280,
-        height: 900,
         is_phone: false,
     };
     const PHONE: Screen = Screen {
         name: "phone-light",
         width: 390,
-        height: 844,
         is_phone: true,
         ..DESK
     };
@@ -216,12 +213,7 @@ impl Chromium {
 
     /// Shows pages on such a screen from now on.
     pub(crate) fn show_on(&self, screen: &Screen) {
-        let scheme = json!({ "name": "prefers-color-scheme", "value": screen.scheme });
-        let colours = json!({ "features": [scheme] });
-        self.tool("Emulation.setEmulatedMedia", &colours);
-        let (width, height) = (screen.width, screen.height);
-        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": screen.is_phone });
-        self.tool("Emulation.setDeviceMetricsOverride", &size);
+        self.look_like(screen.scheme, screen.width, screen.is_phone);
     }
 
     /// The page is no wider than the screen, and all its texts stand out enough.

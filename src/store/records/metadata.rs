@@ -38,9 +38,9 @@ impl Metadata {
     pub const CREATED_BY_LEN_MAX: u16 = 256;
 }
 
-/// Torrents that a search by name has found.
+/// Torrents that a search has found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Named {
+pub struct Found {
     /// These, in ascending order.
     pub rows: Vec<(InfoHash, Metadata)>,
     /// The last that was looked at, when there are more behind it.
@@ -91,27 +91,26 @@ impl Records {
         })
     }
 
-    /// Torrents behind `after` that have `part` in their name, in letters of either case: `limit` of them
-    /// at most. No more than `looks` are looked at, so that it ends soon even where nothing is found.
-    pub fn metadata_named(
+    /// Torrents behind `after` that are wanted: `limit` of them at most. No more than `looks` are looked at,
+    /// so that it ends soon even where nothing is found.
+    pub fn find_metadata(
         &self,
-        part: &str,
         after: Option<&InfoHash>,
         limit: usize,
         looks: usize,
-    ) -> Result<Named> {
-        let part = part.to_lowercase();
+        is_wanted: impl Fn(&InfoHash, &Metadata) -> bool,
+    ) -> Result<Found> {
         self.read(|tables, txn, _| {
             let after = after.map_or(Bound::Unbounded, |after| Bound::Excluded(&after.0[..]));
             let mut rows = tables.metadata.range(txn, &(after, Bound::Unbounded))?;
-            let mut found = Named::default();
+            let mut found = Found::default();
             let mut last = None;
             for row in rows.by_ref().take(looks) {
                 let (key, value) = row?;
                 last = read_info_hash(key);
-                let metadata = read_metadata(value);
-                let metadata = metadata.filter(|known| known.name.to_lowercase().contains(&part));
-                found.rows.extend(last.zip(metadata));
+                let row = last.zip(read_metadata(value));
+                let wanted = row.filter(|(info_hash, metadata)| is_wanted(info_hash, metadata));
+                found.rows.extend(wanted);
                 if found.rows.len() == limit {
                     break;
                 }

@@ -40,7 +40,7 @@ pub use error::RecordsError;
 use error::Result;
 pub use journal::{Action, JournalEntry};
 pub use lists::{List, Note};
-pub use metadata::{Metadata, Named};
+pub use metadata::{Found, Metadata};
 use pages::{Bookmarks, Paged};
 use schema::{DATABASES, RECORDS, Tables};
 pub use statistics::Span;

@@ -137,7 +137,7 @@ async fn show(
 
 fn table(rows: &[(AnnounceKey, KeyRow)], now_unix_s: u64) -> Markup {
     html! {
-        div.scroll tabindex="0" role="region" aria-labelledby="rows" {
+        div.scroll tabindex="0" role="group" aria-labelledby="rows" {
             table.records {
                 caption.unseen { "Keys" }
                 thead { tr {

@@ -113,7 +113,7 @@ pub(super) fn render(
 
 fn table(words: &Words, rows: &[Row]) -> Markup {
     html! {
-        div.scroll tabindex="0" role="region" aria-labelledby="rows" {
+        div.scroll tabindex="0" role="group" aria-labelledby="rows" {
             table.records {
                 caption.unseen { (words.title) }
                 thead { tr {

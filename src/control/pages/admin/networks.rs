@@ -77,7 +77,7 @@ fn of_configuration(state: &State) -> Markup {
     html! {
         section.card.wide aria-labelledby="configured" {
             h2 #configured { "From the configuration" }
-            div.scroll tabindex="0" role="region" aria-labelledby="configured" {
+            div.scroll tabindex="0" role="group" aria-labelledby="configured" {
                 table.records {
                     caption.unseen { "Networks that the configuration turns away" }
                     thead { tr {

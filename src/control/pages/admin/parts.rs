@@ -135,7 +135,7 @@ pub(super) fn no_store(state: &Parts) -> Option<Markup> {
 /// Entries of the journal, the newest first.
 pub(super) fn journal(entries: &[(u64, JournalEntry)]) -> Markup {
     html! {
-        div.scroll tabindex="0" role="region" aria-label="Journal" {
+        div.scroll tabindex="0" role="group" aria-label="Journal" {
             table.records.journal {
                 caption.unseen { "Who did what, the newest first" }
                 thead { tr {

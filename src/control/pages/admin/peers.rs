@@ -28,7 +28,7 @@ pub(super) fn section(swarm: &SwarmView, now: Now, path: &str, from: usize) -> M
             h2 #peers { "Peers" }
             @if peers.is_empty() { p.quiet { "Nobody is there." } }
             @else {
-                div.scroll tabindex="0" role="region" aria-labelledby="peers" {
+                div.scroll tabindex="0" role="group" aria-labelledby="peers" {
                     table.peers {
                         caption.unseen { "Peers of this torrent" }
                         thead { tr {

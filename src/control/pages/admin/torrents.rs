@@ -17,7 +17,7 @@ use crate::control::state::State;
 use crate::control::walk;
 use crate::gate::hash_list;
 use crate::registrar::RegistrarError;
-use crate::store::Named;
+use crate::store::{self, Metadata};
 use crate::swarm::Totals;
 use crate::wire::InfoHash;
 
@@ -66,7 +66,8 @@ async fn page(admin: Admin, state: State, parts::Asked(search): parts::Asked<Sea
 async fn find(state: &State, q: &str, after: Option<InfoHash>) -> Result<Found, Problem> {
     let mut lines = BTreeMap::<InfoHash, Line>::new();
     let mut known_until = None;
-    if let Some(range) = beginning_with(q) {
+    let range = beginning_with(q);
+    if let Some(range) = range.clone() {
         let cores = 0..state.collector.cores();
         let is_wanted =
             move |hash: &InfoHash| range.contains(hash) && after.is_none_or(|after| after < *hash);
@@ -77,12 +78,15 @@ async fn find(state: &State, q: &str, after: Option<InfoHash>) -> Result<Found, 
             lines.entry(info_hash).or_default().totals = Some(totals);
         }
     }
-    let named = names(state, q.to_owned(), after).await?;
-    for (info_hash, metadata) in named.rows {
+    let described = describe(state, q, range, after).await?;
+    for (info_hash, metadata) in described.rows {
         lines.entry(info_hash).or_default().name = Some(metadata.name);
     }
     // Beyond the place where either of the two ended, the other alone says too little.
-    known_until = [known_until, named.more_after].into_iter().flatten().min();
+    known_until = [known_until, described.more_after]
+        .into_iter()
+        .flatten()
+        .min();
     lines.retain(|info_hash, _| known_until.is_none_or(|until| *info_hash <= until));
     if let Some(first_over) = lines.keys().nth(ROWS).copied() {
         lines.split_off(&first_over);
@@ -96,11 +100,24 @@ async fn find(state: &State, q: &str, after: Option<InfoHash>) -> Result<Found, 
     Ok(found)
 }
 
-async fn names(state: &State, part: String, after: Option<InfoHash>) -> Result<Named, Problem> {
+/// Those of which more is known than their peers.
+async fn describe(
+    state: &State,
+    q: &str,
+    range: Option<RangeInclusive<InfoHash>>,
+    after: Option<InfoHash>,
+) -> Result<store::Found, Problem> {
+    let part = q.to_lowercase();
+    let is_wanted = move |info_hash: &InfoHash, metadata: &Metadata| {
+        let begins = range
+            .as_ref()
+            .is_some_and(|range| range.contains(info_hash));
+        begins || metadata.name.to_lowercase().contains(&part)
+    };
     let read = state
         .on_disk(move |state| match state.registrar.records() {
-            Some(records) => records.metadata_named(&part, after.as_ref(), ROWS + 1, LOOKS),
-            None => Ok(Named::default()),
+            Some(records) => records.find_metadata(after.as_ref(), ROWS + 1, LOOKS, is_wanted),
+            None => Ok(store::Found::default()),
         })
         .await;
     Ok(read.map_err(RegistrarError::from)?)
@@ -198,7 +215,7 @@ fn table(state: &State, lines: &BTreeMap<InfoHash, Line>) -> Markup {
         None => "-".to_owned(),
     };
     html! {
-        div.scroll tabindex="0" role="region" aria-labelledby="found" {
+        div.scroll tabindex="0" role="group" aria-labelledby="found" {
             table.torrents {
                 caption.unseen { "Torrents, in the order of their info-hashes" }
                 thead { tr {
