@@ -81,9 +81,14 @@ fn add_guards(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether somebody may see the statistics.
+fn may_look(state: &State, uri: &Uri, headers: &HeaderMap) -> bool {
+    state.config.control.public_stats || auth::onlooker(state, uri, headers).is_ok()
+}
+
 /// The answer to somebody who may not see the statistics.
 fn turned_away(state: &State, uri: &Uri, headers: &HeaderMap) -> Option<Response> {
-    if state.config.control.public_stats || auth::onlooker(state, uri, headers).is_ok() {
+    if may_look(state, uri, headers) {
         return None;
     }
     state.counters.count_auth_failure();

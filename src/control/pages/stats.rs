@@ -10,7 +10,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::charts::{self, Bar};
 use super::view::{self, BEPS, View, by_family, by_protocol};
-use super::{login, turned_away, wants_html, words};
+use super::{login, may_look, turned_away, wants_html, words};
 use crate::control::history::{Bucket, Figure, ThreadLoad};
 use crate::control::session;
 use crate::control::state::State;
@@ -29,10 +29,11 @@ pub(super) struct Moving {
 }
 
 pub(super) async fn page(state: State, uri: Uri, headers: HeaderMap) -> Response {
+    let can_log_in = state.sessions.has_users() && wants_html(&headers);
+    if can_log_in && !may_look(&state, &uri, &headers) {
+        return login::lead_there(&uri);
+    }
     if let Some(refused) = turned_away(&state, &uri, &headers) {
-        if state.sessions.has_users() && wants_html(&headers) {
-            return login::lead_there(&uri);
-        }
         return refused;
     }
     let view = View::of(&state);
