@@ -1,4 +1,4 @@
-//! The configurations of `docs/proxies.md`, as they stand there but for ports and paths: nginx, HAProxy
+//! The configurations of `docs/proxies.md`, as they stand there but for ports and paths: nginx, haproxy
 //! and Caddy in front of the tracker, and clients that must appear under their own addresses.
 
 mod http;

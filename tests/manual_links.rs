@@ -128,7 +128,7 @@ fn keys() -> BTreeMap<String, BTreeSet<String>> {
     let mut section = String::new();
     for line in printed.lines() {
         if line.starts_with('[') {
-            section = line.trim_matches(['[', ']']).to_owned();
+            line.trim_matches(['[', ']']).clone_into(&mut section);
             keys.entry(section.clone()).or_default();
             continue;
         }

@@ -91,6 +91,12 @@ pub struct Store {
     counters: Arc<StoreCounters>,
 }
 
+/// Which torrents come back, and which of their peers.
+struct Choice<O, A> {
+    owns: O,
+    admits: A,
+}
+
 /// The file of the swarms, open.
 type SwarmsFile = Disk<1>;
 
@@ -157,7 +163,7 @@ impl Store {
         swarms: &mut Swarms,
     ) -> (Restored, Result<(), String>) {
         let mut restored = Restored::default();
-        let read = self.read_all(now, owns, admits, swarms, &mut restored);
+        let read = self.read_all(now, &Choice { owns, admits }, swarms, &mut restored);
         self.counters.count_restored(&restored);
         (restored, read)
     }
@@ -165,8 +171,7 @@ impl Store {
     fn read_all(
         &self,
         now: Now,
-        owns: impl Fn(&InfoHash) -> bool,
-        admits: impl Fn(IpAddr) -> bool,
+        choice: &Choice<impl Fn(&InfoHash) -> bool, impl Fn(IpAddr) -> bool>,
         swarms: &mut Swarms,
         restored: &mut Restored,
     ) -> Result<(), String> {
@@ -179,7 +184,7 @@ impl Store {
         let [swarms_on_disk] = databases.others;
         for block in swarms_on_disk.iter(&txn).map_err(failed)? {
             let (key, block) = block.map_err(failed)?;
-            self.read_block(key, block, now, &owns, &admits, swarms, restored)
+            self.read_block(key, block, now, choice, swarms, restored)
                 .map_err(|Malformed| format!("the block {key:02x?} is malformed"))?;
         }
         Ok(())
@@ -190,8 +195,7 @@ impl Store {
         key: &[u8],
         block: &[u8],
         now: Now,
-        owns: &impl Fn(&InfoHash) -> bool,
-        admits: &impl Fn(IpAddr) -> bool,
+        choice: &Choice<impl Fn(&InfoHash) -> bool, impl Fn(IpAddr) -> bool>,
         swarms: &mut Swarms,
         restored: &mut Restored,
     ) -> Result<(), Malformed> {
@@ -201,11 +205,11 @@ impl Store {
         let elapsed_s = now.unix_s.saturating_sub(block.taken_unix_s);
         let elapsed_s = u32::try_from(elapsed_s).unwrap_or(u32::MAX);
         while let Some(row) = block.next()? {
-            if owns(&row.info_hash) {
+            if (choice.owns)(&row.info_hash) {
                 let peers = row.peers(block.unit_s, elapsed_s);
                 let mut unwelcome = 0;
                 let peers = peers.filter(|_| self.settings.keep_peers).filter(|peer| {
-                    let is_welcome = admits(peer.0.address());
+                    let is_welcome = (choice.admits)(peer.0.address());
                     unwelcome += usize::from(!is_welcome);
                     is_welcome
                 });
