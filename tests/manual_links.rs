@@ -203,6 +203,39 @@ fn every_key_that_the_manual_names_with_its_section_is_a_key() {
 }
 
 #[test]
+fn every_command_that_the_manual_names_is_one() {
+    let help = accepted(&mut shoal(&["--help"]));
+    let (_, commands) = help.split_once("Commands:\n").unwrap();
+    let commands = commands.split("\n\n").next().unwrap_or_default();
+    let mut known: BTreeSet<&str> = commands
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    // For packages only, and not in the help.
+    known.extend(["man", "completions"]);
+    let mut named = 0;
+    for (path, text) in documents() {
+        for (line, number) in text.lines().zip(1..) {
+            let in_prose = code(line).filter_map(|words| words.strip_prefix("shoal "));
+            let prompt = line.strip_prefix("$ ").unwrap_or(line);
+            for words in prompt.strip_prefix("shoal ").into_iter().chain(in_prose) {
+                let word = words.split(' ').next().unwrap_or_default();
+                if !word.chars().all(|c| c.is_ascii_lowercase()) {
+                    continue;
+                }
+                named += 1;
+                assert!(
+                    known.contains(word),
+                    "{}:{number}: there is no shoal {word}",
+                    path.display()
+                );
+            }
+        }
+    }
+    assert!(named > 60, "{named} commands");
+}
+
+#[test]
 fn every_configuration_of_the_manual_is_one_that_the_program_takes() {
     let mut checked = 0;
     for (path, text) in documents() {
