@@ -10,7 +10,8 @@ Builds the release of shoal-bench and measures how costs grow: `shoal-bench curv
 today's date. Wants two CPUs that are otherwise idle, 8 GiB of memory and some ten minutes.
 
   --write bench/curves.md   put tables there, and pictures into bench/curves
-  --only NAMES              torrents, peers, arrival, numwant, batch, sweep, store or cores
+  --only NAMES              torrents, peers, arrival, numwant, batch, sweep, store, cores
+                            or overload
   --quick                   a look, not a measurement
 
 `target/release/shoal-bench curves --help` has the others.

@@ -205,7 +205,7 @@ pub struct Scrape {
 /// `[swarm]`
 #[derive(Clone, PartialEq, Debug)]
 pub struct Swarm {
-    /// Bytes that all swarms together may take; 0 = no cap.
+    /// Bytes that all swarms together may take, each core an equal part of it; 0 = no cap.
     pub memory_budget: u64,
     /// Forget torrents without peers (and their completed count).
     pub remove_peerless: bool,

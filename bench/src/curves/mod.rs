@@ -5,6 +5,7 @@
 //!   announce, arrival    what an announce costs, what a newcomer costs
 //!   sweep, store         forgetting; a snapshot and the way back
 //!   cores                what it costs that another core owns the torrent
+//!   overload             who is kept when memory is not enough for all
 //!   sample               many short samples, of which the middle one counts
 //!   plot, page           a picture and a table of each
 //! ```
@@ -12,6 +13,7 @@
 mod announce;
 mod arrival;
 mod cores;
+mod overload;
 mod page;
 mod plot;
 mod sample;
@@ -34,7 +36,7 @@ use sample::{Cost, Sampler};
 /// Measure how the costs grow, and print tables; with --write also draw them.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// Measure these only: torrents, peers, arrival, numwant, batch, sweep, store, cores
+    /// Measure these only: torrents, peers, arrival, numwant, batch, sweep, store, cores, overload
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     only: Vec<String>,
 
@@ -164,7 +166,7 @@ fn crowd() -> Crowd {
 
 type Measure = fn(&Bounds<'_>) -> Result<Vec<Curve>, String>;
 
-const MEASURES: [(&str, Measure); 8] = [
+const MEASURES: [(&str, Measure); 9] = [
     ("torrents", announce::against_torrents),
     ("peers", announce::against_peers),
     ("arrival", arrival::measure),
@@ -173,6 +175,7 @@ const MEASURES: [(&str, Measure); 8] = [
     ("sweep", sweep::measure),
     ("store", store::measure),
     ("cores", cores::measure),
+    ("overload", overload::measure),
 ];
 
 pub(crate) fn run(options: &Options, stop: &AtomicBool) -> Result<(), String> {

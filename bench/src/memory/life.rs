@@ -58,8 +58,8 @@ pub(crate) fn live(options: &Options) -> Result<(), String> {
         }
         Ok::<_, String>((report, swarms))
     };
-    let lived = thread::scope(|scope| scope.spawn(lives).join());
-    let (mut report, swarms) = lived.map_err(|_| "the core panicked")??;
+    let joined = thread::scope(|scope| scope.spawn(lives).join());
+    let (mut report, swarms) = joined.map_err(|_| "the core panicked")??;
     let trim = trim_beside(swarms);
     let end = Look::at(0)?;
     report["trim_ms"] = json!(trim.took_ms);

@@ -89,8 +89,10 @@ pub(super) const WORKERS: &[Key] = &[
 pub(super) const SWARM: &[Key] = &[
     Key::size(
         "memory_budget",
-        "Bytes that all swarms together may take; 0 = no cap. Growth past it is refused before\n\
-         the machine suffers.",
+        "Bytes that all swarms together may take, the same for each core; 0 = no cap. Near it\n\
+         newcomers are answered but not stored: first those of large swarms, then those of sources\n\
+         with many new torrents, then those of all new torrents. docs/memory.md has the marks, and\n\
+         what the process takes beside.",
         1 << 50,
         |config| config.swarm.memory_budget,
         |config, bytes| config.swarm.memory_budget = bytes,
