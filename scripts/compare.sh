@@ -139,6 +139,10 @@ need util-linux command -v taskset
 ! wants_rows http || need wrk command -v wrk
 ! wants_rows https || need openssl command -v openssl
 ! wants opentracker || need opentracker command -v opentracker
+if wants aquatic || wants torrust; then
+    need build-essential links_programs
+fi
+! wants torrust || need "pkg-config libssl-dev" pkg-config --exists openssl
 install_missing
 if wants aquatic; then
     if wants_rows udp || wants_rows memory; then
@@ -164,10 +168,13 @@ can() {
     esac
 }
 
-# Requests in flight while a server is saturated, and while it is filled. Torrust Tracker works on 50 at
-# a time and drops the oldest for the next, so more than it takes would only be lost.
+# Requests in flight while a server is saturated, and while it is filled; more than it takes would only
+# be lost, and hold up the generator. Torrust Tracker works on 50 at a time and drops the oldest for the
+# next; opentracker leaves its socket the buffer that the kernel gives, 208 KiB by default, and a request
+# takes a kilobyte of it.
 window() {
     case $1 in
+        opentracker) echo 128 ;;
         torrust) echo 48 ;;
         *) echo 1024 ;;
     esac
@@ -376,9 +383,9 @@ about() {
             opentracker)
                 local version
                 version=$(dpkg-query -W -f '${Version}' opentracker 2>/dev/null || echo "of an unknown version")
-                echo "- **opentracker**: Debian's package $version, which serves listed torrents only and was given the list (20 bytes of memory a torrent). One thread. It knows neither IPv6, nor keep-alive, nor TLS." ;;
+                echo "- **opentracker**: Debian's package $version, which serves listed torrents only and was given the list (20 bytes of memory a torrent). One thread. It knows neither IPv6, nor keep-alive, nor TLS. Its socket has the buffer that the kernel gives, so $(window opentracker) requests are in flight where others have $(window others)." ;;
             torrust)
-                echo "- **torrust**: Torrust Tracker 3.0.0 ($(built torrust-tracker)), one thread of tokio, open to all, no log, no statistics. It works on 50 UDP requests at a time and drops the oldest for the next, so $(window torrust) are in flight where the others have $(window others); by the clock it gets the same load as they." ;;
+                echo "- **torrust**: Torrust Tracker 3.0.0 ($(built torrust-tracker)), one thread of tokio, open to all, no log, no statistics. It works on 50 UDP requests at a time and drops the oldest for the next, so $(window torrust) are in flight; by the clock it gets the same load as all." ;;
         esac
     done
     echo

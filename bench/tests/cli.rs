@@ -145,6 +145,44 @@ fn listed_hashes_are_told_apart_and_follow_from_the_seed() {
 }
 
 #[test]
+fn results_of_several_trackers_become_a_page_with_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for (server, rate) in [("echo", 300_000), ("shoal", 250_000), ("other", 100_000)] {
+        let result = serde_json::json!({
+            "requests": {"all": {"responses_per_s": rate}},
+            "server": {"cpu_ns_per_response": {"user": 200, "system": 3000, "all": 3200}},
+            "options": {"torrents": 1000, "peers_per_torrent": 4},
+        });
+        let file = path(&format!("{server}.udp4-saturated.1.json"));
+        std::fs::write(file, result.to_string()).unwrap();
+    }
+    std::fs::write(path("about.md"), "- **other**: 1.0\n").unwrap();
+    let marks = "<!-- compare:begin -->\n<!-- compare:end -->";
+    std::fs::write(path("page.md"), format!("before\n{marks}\nafter\n")).unwrap();
+    let home = folder.path().display();
+    let table = output(&format!(
+        "table --compare --dir {home} --about {home}/about.md --write {home}/page.md --plots {home}/plots"
+    ));
+    let said = String::from_utf8_lossy(&table.stderr).into_owned();
+    assert!(table.status.success(), "{said}");
+
+    let text = std::fs::read_to_string(path("page.md")).unwrap();
+    assert!(text.starts_with("before\n") && text.ends_with("after\n"));
+    assert!(text.contains("- **other**: 1.0\n"), "{text}");
+    let row = "| UDP over IPv4 | other | 100 000 | 100 000 to 100 000 | 0.33 | 0.40 |";
+    assert!(text.contains(row), "{text}");
+    for picture in ["udp-rate", "udp-cpu"] {
+        assert!(text.contains(&format!("](plots/{picture}.svg)")), "{text}");
+        let drawn = std::fs::read_to_string(path(&format!("plots/{picture}.svg"))).unwrap();
+        assert!(
+            drawn.starts_with("<svg ") && drawn.contains("other"),
+            "{drawn}"
+        );
+    }
+}
+
+#[test]
 fn the_curves_are_measured_drawn_and_put_where_readers_look() {
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("curves.md");

@@ -6,39 +6,35 @@ server_pid='' generator_pid=''
 # Those that stay while others are measured: names and process ids.
 declare -A running=()
 
-# Ends a server that this script started, and only that one; the hard way if it will not listen. One
-# that is paused hears nothing.
-end_process() {
-    local pid=$1
-    kill "$pid" 2>/dev/null || true
-    kill -CONT "$pid" 2>/dev/null || true
-    for ((tenth = 0; tenth < 100; tenth++)); do
-        kill -0 "$pid" 2>/dev/null || break
-        sleep 0.1
-    done
-    kill -KILL "$pid" 2>/dev/null || true
-    wait "$pid" 2>/dev/null || true
-}
-
+# Ends the server that this script started, and only that one; the hard way if it will not listen.
 stop_server() {
     if [[ -n $server_pid ]]; then
-        end_process "$server_pid"
+        kill "$server_pid" 2>/dev/null || true
+        for ((tenth = 0; tenth < 100; tenth++)); do
+            kill -0 "$server_pid" 2>/dev/null || break
+            sleep 0.1
+        done
+        kill -KILL "$server_pid" 2>/dev/null || true
+        wait "$server_pid" 2>/dev/null || true
         server_pid=''
     fi
 }
 
+# What they know is thrown away, so they are not asked to put it in order first.
 stop_running() {
     local name
     for name in "${!running[@]}"; do
-        end_process "${running[$name]}"
+        kill -KILL "${running[$name]}" 2>/dev/null || true
+        wait "${running[$name]}" 2>/dev/null || true
     done
     running=() server_pid=''
 }
 
 clean_up() {
     [[ -z $generator_pid ]] || kill "$generator_pid" 2>/dev/null || true
+    # One of those that stay is also the server of the moment.
+    [[ ${#running[@]} == 0 ]] || stop_running
     stop_server
-    stop_running
     rm -rf "$scratch"
 }
 

@@ -178,11 +178,12 @@ mod tests {
                 come.iter().map(|it| (it.torrent, it.peer)).collect();
             assert_eq!(different.len() as u64, shape.total());
             assert!(come.iter().all(|it| it.peer < shape.size(it.torrent)));
-            // Half of the largest torrent's peers are there when half of all are.
+            // About half of the largest torrent's peers are there when half of all are.
             let half = &come[..come.len() / 2];
             let of_first = half.iter().filter(|it| it.torrent == 0).count();
             let off = (of_first as f64 - f64::from(shape.largest()) / 2.0).abs();
-            assert!(off <= 2.0, "{of_first} of {}", shape.largest());
+            let slack = 1.0 + f64::from(shape.largest()) / 20.0;
+            assert!(off <= slack, "{of_first} of {}", shape.largest());
         }
     }
 }

@@ -325,7 +325,8 @@ fn filling_ends_with_what_is_there_when_the_time_is_over() {
     let fake = Fake::start(|n| if n < 100 { Deed::Answer } else { Deed::Drop });
     let rest = "--fill --duration 0 --fill-limit 0.5 --window 200 --torrents 500 --verify 20";
     let result = load(&fake, rest).json();
-    assert_eq!(number(&result, "/fill/peers"), 100);
+    let peers = number(&result, "/fill/peers");
+    assert!((90..=100).contains(&peers), "{result:#}");
     assert_eq!(number(&result, "/fill/total"), 500);
     assert_eq!(number(&result, "/fill/verified"), 0);
 }

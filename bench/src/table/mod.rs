@@ -132,7 +132,7 @@ impl Results {
         runs.insert(round, result);
     }
 
-    /// The echo first, because all is compared with it; the others by name.
+    /// The echo first, because all is compared with it, then Shoal; the others by name.
     fn servers(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self
             .runs
@@ -140,7 +140,7 @@ impl Results {
             .map(|(server, _)| server.as_str())
             .collect();
         names.dedup();
-        names.sort_by_key(|&name| name != ECHO);
+        names.sort_by_key(|&name| (name != ECHO, name != SHOAL));
         names
     }
 
@@ -178,8 +178,9 @@ impl Results {
     }
 }
 
-/// The server that all others are compared with.
+/// The servers that all others are compared with.
 const ECHO: &str = "echo";
+const SHOAL: &str = "shoal";
 
 fn median(numbers: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut numbers: Vec<f64> = numbers.into_iter().collect();

@@ -12,10 +12,7 @@ pub(super) use bars::svg;
 pub(super) use pictures::draw;
 
 use super::page::{self, heading, percent, ratio, tenths, whole};
-use super::{ECHO, Results, http};
-
-/// The tracker that the page is about.
-const SHOAL: &str = "shoal";
+use super::{ECHO, Results, SHOAL, http};
 
 const PER_S: &str = "/requests/all/responses_per_s";
 const CPU: &str = "/server/cpu_ns_per_response/all";
@@ -23,6 +20,8 @@ const USER: &str = "/server/cpu_ns_per_response/user";
 const SYSTEM: &str = "/server/cpu_ns_per_response/system";
 const LOSS: &str = "/requests/all/loss_share";
 const RSS: &str = "/server/rss_kib";
+/// Who loses more than this share of the requests may be quick with the others; that is no merit.
+const LOSS_MAX: f64 = 0.01;
 const LATENCIES: [(&str, &str); 3] = [
     ("p50", "/requests/all/latency_us/p50"),
     ("p99", "/requests/all/latency_us/p99"),
@@ -287,7 +286,8 @@ fn contests(results: &Results) -> Vec<Contest> {
                     RSS => resident(results, server, phase),
                     _ => results.median(server, phase, pointer),
                 };
-                Some((server.into(), figure?))
+                let lost = results.median(server, phase, LOSS).unwrap_or(0.0);
+                Some((server.into(), figure.filter(|_| lost <= LOSS_MAX)?))
             })
             .collect(),
     };

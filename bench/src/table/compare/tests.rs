@@ -88,6 +88,18 @@ fn where_another_comes_first_the_page_says_so() {
 }
 
 #[test]
+fn a_tracker_that_loses_requests_wins_no_prize_for_speed() {
+    let mut results = Results::default();
+    results.insert("shoal", "udp4-paced", 1, udp(20_000.0, 10_000.0, 0.0));
+    results.insert("other", "udp4-paced", 1, udp(6_000.0, 8_000.0, 0.7));
+    let page = page(&results, "", "", "");
+    assert!(
+        !page.contains("comes first") && page.contains("70%"),
+        "{page}"
+    );
+}
+
+#[test]
 fn a_tracker_that_did_not_take_all_peers_wins_no_prize_for_memory() {
     let mut results = Results::default();
     results.insert("shoal", "memory-zipf", 1, filled(1000, 1000));
