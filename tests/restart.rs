@@ -6,17 +6,14 @@ mod lineage;
 mod support;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use in_process::{Announce, Client, connect_request, scrape_request};
+use in_process::{Announce, Client, scrape_request};
 use lineage::Lineage;
-use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -198,7 +195,9 @@ fn scrape_on(tracker: SocketAddr, scene: &Scene) -> Duration {
 }
 
 fn http_announce(torrent: u32, port: u16, connection: &str) -> String {
-    let escaped = info_hash(torrent).map(|byte| format!("%{byte:02x}")).concat();
+    let escaped = info_hash(torrent)
+        .map(|byte| format!("%{byte:02x}"))
+        .concat();
     format!(
         "GET /announce?info_hash={escaped}&peer_id=-SH0100-abcdefghijkl&port={port}&left=5&compact=1 \
          HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\n\r\n"
@@ -218,7 +217,9 @@ fn connect_on(tracker: SocketAddr, scene: &Scene) -> (Duration, Vec<u16>) {
             .write_all(http_announce(2000, port, "close").as_bytes())
             .expect("nobody is sent away");
         let mut reply = Vec::new();
-        stream.read_to_end(&mut reply).expect("everybody is answered");
+        stream
+            .read_to_end(&mut reply)
+            .expect("everybody is answered");
         let reply = String::from_utf8_lossy(&reply);
         assert!(
             reply.starts_with("HTTP/1.1 200") && reply.contains("8:interval"),

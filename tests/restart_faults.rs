@@ -132,7 +132,10 @@ fn a_broken_configuration_is_told_and_the_old_process_serves_on() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("shoal.toml");
     let mut good = "workers.count = 2\n".to_owned();
-    good += &format!("store.path = \"{}\"\n", folder.path().join("data").display());
+    good += &format!(
+        "store.path = \"{}\"\n",
+        folder.path().join("data").display()
+    );
     fs::write(&file, &good).unwrap();
     let mut lineage = Lineage::start_with(&[ANY_PORT], |command| {
         command.arg("--config").arg(&file);
@@ -187,7 +190,10 @@ fn a_program_that_was_replaced_is_the_one_that_takes_over() {
     fs::copy(built, &newer).unwrap();
     fs::rename(&newer, &program).unwrap();
     let deleted = executable_of(lineage.pid());
-    assert!(deleted.to_string_lossy().ends_with(" (deleted)"), "{deleted:?}");
+    assert!(
+        deleted.to_string_lossy().ends_with(" (deleted)"),
+        "{deleted:?}"
+    );
     lineage.restart();
     assert_eq!(executable_of(lineage.pid()), program);
     assert_eq!(client.scrape(id, &[info_hash(1)]), [(0, 0, 1)]);
@@ -199,7 +205,11 @@ fn cores_may_become_more_and_fewer() {
     let file = folder.path().join("shoal.toml");
     let store = folder.path().join("data").display().to_string();
     let write = |workers: &str| {
-        fs::write(&file, format!("store.path = \"{store}\"\nworkers = {{ {workers} }}\n")).unwrap();
+        fs::write(
+            &file,
+            format!("store.path = \"{store}\"\nworkers = {{ {workers} }}\n"),
+        )
+        .unwrap();
     };
     write("count = 2");
     let options = [ANY_PORT, "http.listen=127.0.0.1:0"];
@@ -210,7 +220,13 @@ fn cores_may_become_more_and_fewer() {
     let id = client.connect();
     fill(&client, id);
     let http = lineage.http_address();
-    for workers in ["count = 3", "count = 1", "count = 3, steering = false", "count = 3", "count = 2"] {
+    for workers in [
+        "count = 3",
+        "count = 1",
+        "count = 3, steering = false",
+        "count = 3",
+        "count = 2",
+    ] {
         write(workers);
         lineage.restart();
         expect_filled(&client, id);
@@ -352,7 +368,10 @@ fn a_second_restart_meanwhile_is_told_and_an_end_ends_both() {
     let last = lineage.stop();
     assert!(last.ends_with("stopped"), "{last}");
     assert!(began.elapsed() < Duration::from_secs(10));
-    assert!(!Path::new(&format!("/proc/{pid}/exe")).exists(), "{pid} is left");
+    assert!(
+        !Path::new(&format!("/proc/{pid}/exe")).exists(),
+        "{pid} is left"
+    );
 }
 
 #[test]
@@ -360,7 +379,9 @@ fn systemd_is_told_who_the_tracker_is_now() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
-    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    manager
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
     let hear = || loop {
         let mut heard = [0; 4096];
         let len = manager.recv(&mut heard).unwrap();
@@ -370,7 +391,8 @@ fn systemd_is_told_who_the_tracker_is_now() {
         }
     };
     let mut lineage = Lineage::start_with(&[ANY_PORT, "workers.count=1", "store.path="], |run| {
-        run.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "4000000");
+        run.env("NOTIFY_SOCKET", &path)
+            .env("WATCHDOG_USEC", "4000000");
         // As systemd does it.
         run.env("WATCHDOG_PID", "1");
     });
@@ -381,7 +403,11 @@ fn systemd_is_told_who_the_tracker_is_now() {
         assert_eq!(hear(), "READY=1\n");
         let mut heard = [0; 64];
         let len = manager.recv(&mut heard).unwrap();
-        assert_eq!(heard[..len], *b"WATCHDOG=1\n", "the new one gives signs of life");
+        assert_eq!(
+            heard[..len],
+            *b"WATCHDOG=1\n",
+            "the new one gives signs of life"
+        );
     }
     lineage.signal(Signal::SIGTERM);
     assert_eq!(hear(), "STOPPING=1\n");

@@ -48,7 +48,9 @@ impl Respite {
     /// Writes what is to be credited so far, and no more of it. False when that cannot be written.
     pub(super) fn begin(&self) -> bool {
         let (answer, answered) = bounded(1);
-        self.0.send_timeout(Asked::Lend(answer), RESPITE_PATIENCE).is_ok()
+        self.0
+            .send_timeout(Asked::Lend(answer), RESPITE_PATIENCE)
+            .is_ok()
             && answered.recv_timeout(RESPITE_PATIENCE) == Ok(true)
     }
 

@@ -55,7 +55,11 @@ pub(super) fn bind(
     let bound = if inherited.is_empty() {
         tcp::bind(listen, 1, PATIENCE_S)
     } else {
-        tcp::adopt(inherited.into_iter().map(Socket::from).collect(), 1, PATIENCE_S)
+        tcp::adopt(
+            inherited.into_iter().map(Socket::from).collect(),
+            1,
+            PATIENCE_S,
+        )
     };
     match bound {
         Ok(mut bound) => Ok(bound.sockets.pop().map(|socket| {

@@ -382,7 +382,11 @@ impl Http {
             bells: self.bells(),
             http_threads: self.threads.len(),
             addresses: self.addresses.clone(),
-            paths: self.files.iter().map(|file| file.path().to_owned()).collect(),
+            paths: self
+                .files
+                .iter()
+                .map(|file| file.path().to_owned())
+                .collect(),
             control,
         }
     }

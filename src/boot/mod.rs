@@ -7,6 +7,7 @@ mod http;
 mod listeners;
 mod rules;
 mod store;
+mod succession;
 mod takeover;
 
 use std::io;
@@ -31,12 +32,13 @@ use crate::net::socket::{self, Listener};
 use crate::net::steering::Steering;
 use crate::net::{Doorbell, Engine, Net, port_owner};
 use crate::privileges;
-use crate::registrar::{Credits, Registrar};
+use crate::registrar::Registrar;
 use crate::shard::{Collector, Core, Errands, Hold, Mesh, Rules, Shard};
 use crate::store::{Keeper, Legacy, StoreTotals};
 use crate::swarm::{self, Swarms};
+use succession::Succession;
 pub(crate) use takeover::shed;
-use takeover::{Estate, Heir, Heirloom, Hello, Predecessor};
+use takeover::{Estate, Heir, Hello};
 
 /// Runs a tracker until a signal ends it. Every failure has been logged when this returns. `reload` loads
 /// the configuration again, or says a sentence for each mistake.
@@ -88,16 +90,6 @@ pub struct Tracker {
     collector: Collector,
     holds: Vec<Arc<Hold>>,
     succession: Succession,
-}
-
-/// What a tracker has for the process that comes after it.
-struct Succession {
-    hello: Hello,
-    heirlooms: Arc<[Heirloom]>,
-    peer_timeout_s: u32,
-    is_given_up: Arc<AtomicBool>,
-    is_over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Tracker {
@@ -154,6 +146,7 @@ impl Tracker {
         let key = rules::connection_id_key(config, given_key)?;
         let peer_timeout_s = config.announce.peer_timeout_s();
         let unit_s = Legacy::unit_s(peer_timeout_s);
+        let hello = Hello::new(cores, secret, is_steered, key, unit_s);
         let mut tracker = Self {
             listeners: bound.iter().map(|listener| listener.address).collect(),
             engines: Vec::with_capacity(cores),
@@ -177,23 +170,21 @@ impl Tracker {
             errands: Errands::new(collector.clone(), steering),
             collector: collector.clone(),
             holds: Vec::with_capacity(cores),
-            succession: Succession {
-                hello: Hello::new(cores, secret, is_steered, key, unit_s),
-                heirlooms: estate.into_kept(),
-                peer_timeout_s,
-                is_given_up: Arc::default(),
-                is_over: Arc::default(),
-                thread: None,
-            },
+            succession: Succession::new(hello, estate, peer_timeout_s),
         };
         let holds = tracker.doorbells.iter().cloned();
-        tracker.holds = holds.map(|doorbell| Arc::new(Hold::new(doorbell))).collect();
+        tracker.holds = holds
+            .map(|doorbell| Arc::new(Hold::new(doorbell)))
+            .collect();
         let rules = rules::rules(config, &tracker.listeners, steering, key);
         let access = Arc::clone(tracker.registrar.access());
         let origins: Vec<store::Origin> = match (&mut heir, &shelf) {
             (Some(heir), _) => {
                 let inheritances = heir.begin(cores)?;
-                inheritances.into_iter().map(store::Origin::Process).collect()
+                inheritances
+                    .into_iter()
+                    .map(store::Origin::Process)
+                    .collect()
             }
             (None, Some(shelf)) => (0..cores)
                 .map(|core| store::Origin::Store(shelf.share(core, steering, &access, clock)))
@@ -204,9 +195,8 @@ impl Tracker {
         // Whoever steered the sockets before did it by another rule, or not at all.
         let is_new_rule = before.is_some() && !same.is_some_and(|before| before.is_steered);
         let steer = (is_steered && is_new_rule).then_some(steering);
-        let mut got =
-            tracker.start_cores(config, &cpus, bound, places, (&rules, steer), events)?;
-        let owed = heir.map(Heir::take_credits);
+        let mut got = tracker.start_cores(config, &cpus, bound, places, (&rules, steer), events)?;
+        let owed = heir.map(Heir::tell_reading);
         tracker.report_start(config, &cpus);
         if owed.is_some() {
             store::tell_inherited(&got);
@@ -530,94 +520,6 @@ impl Tracker {
         port_owner::kernel_drops(&inodes)
     }
 
-    /// Writes what a process before this one was to credit and could not any more.
-    fn credit_owed(&self, owed: Vec<takeover::Owed>) {
-        let mut credits = Credits::default();
-        credits.add_sums(&self.registrar, owed.iter().map(|(sum, ago_s)| (sum, *ago_s)));
-        if let Err(error) = credits.write(&self.registrar) {
-            log::warn!("what was uploaded and downloaded lately is not credited: {error}");
-        }
-    }
-
-    /// Starts the program anew, to take over everything; what comes of it is an event. The error is a
-    /// sentence.
-    pub fn begin_to_hand_over(&mut self, events: &Sender<Event>) -> Result<(), String> {
-        if self.is_handing_over() {
-            return Err("a new process is taking over already".to_owned());
-        }
-        let (Some(chores), Some(historian)) = (&self.chores, &self.historian) else {
-            return Err("this tracker has not started yet".to_owned());
-        };
-        let predecessor = Predecessor {
-            hello: self.succession.hello.clone(),
-            heirlooms: Arc::clone(&self.succession.heirlooms),
-            collector: self.collector.clone(),
-            errands: self.errands.clone(),
-            holds: self.holds.clone(),
-            doors: self.http.doors(self.control.as_ref().map(Server::pause)),
-            state: self.control().cloned(),
-            registrar: Arc::clone(&self.registrar),
-            history: Arc::clone(historian.history()),
-            respite: chores.respite(),
-            loan: self.keeper.as_ref().map(Keeper::loan),
-            peer_timeout_s: self.succession.peer_timeout_s,
-            clock: self.clock.clone(),
-            is_given_up: Arc::clone(&self.succession.is_given_up),
-        };
-        let (events, is_over) = (events.clone(), Arc::clone(&self.succession.is_over));
-        let body = move || {
-            let handed_over = predecessor.hand_over();
-            is_over.store(handed_over.is_ok(), Ordering::Release);
-            // Gone only when the process is about to end.
-            let _ = events.send(Event::HandedOver(handed_over));
-        };
-        let thread = thread::Builder::new().name("hand-over".to_owned());
-        let thread = thread.spawn(body);
-        let thread = thread.map_err(|error| format!("cannot start a thread: {error}"))?;
-        self.succession.thread = Some(thread);
-        Ok(())
-    }
-
-    /// True while a new process takes over.
-    pub fn is_handing_over(&self) -> bool {
-        self.succession.thread.is_some()
-    }
-
-    /// To be called when that has come to its end.
-    pub fn end_handing_over(&mut self) {
-        if let Some(thread) = self.succession.thread.take() {
-            // Its event was its last act.
-            let _ = thread.join();
-        }
-    }
-
-    /// Ends this tracker, all of which another process has now: replies that are under way are sent, and
-    /// nothing is written or closed.
-    pub fn leave(mut self) {
-        self.end_handing_over();
-        self.let_go();
-    }
-
-    fn let_go(&mut self) {
-        self.http.is_guest = true;
-        let control_ended_well = self.control.take().is_none_or(Server::join);
-        let http_ended_well = self.http.join();
-        if let Some(keeper) = self.keeper.take() {
-            keeper.leave();
-        }
-        if let Some(chores) = self.chores.take() {
-            chores.leave();
-        }
-        self.stop_cores();
-        for thread in self.threads.drain(..) {
-            // A panic has been logged.
-            let _ = thread.join();
-        }
-        if !(control_ended_well && http_ended_well) {
-            log::warn!("a thread panicked while it ended");
-        }
-    }
-
     /// Stops every core, waits for its thread, and then for the last snapshot.
     pub fn stop(mut self) -> Result<(), String> {
         self.join()
@@ -643,11 +545,7 @@ impl Tracker {
     }
 
     fn join(&mut self) -> Result<(), String> {
-        self.succession.is_given_up.store(true, Ordering::Relaxed);
-        self.end_handing_over();
-        if self.succession.is_over.load(Ordering::Acquire) {
-            self.let_go();
-        }
+        self.settle_succession();
         if let Some(keeper) = &self.keeper {
             keeper.stop();
         }

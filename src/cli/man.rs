@@ -17,6 +17,10 @@ What takes a restart is said.
 .TP
 SIGUSR1
 Log what has been counted.
+.TP
+SIGUSR2
+Start the program anew, as a process that takes over sockets, store and swarms without a client noticing.
+If it cannot, this one serves on and says why.
 .SH EXIT STATUS
 0 when all is well, 1 when what was asked for failed, 2 when it was asked for wrongly.
 .SH ENVIRONMENT

@@ -158,7 +158,8 @@ impl Connections {
     pub(super) fn is_silent(&self) -> bool {
         let table = self.table.borrow();
         let ending = table.slots.len() - table.vacant.len() - table.open;
-        ending == 0 && (0..PHASES).all(|at| at == Phase::Reply as usize || table.lists[at].first.is_none())
+        ending == 0
+            && (0..PHASES).all(|at| at == Phase::Reply as usize || table.lists[at].first.is_none())
     }
 
     /// Ends those that have nothing under way; with `all`, every one.

@@ -333,7 +333,8 @@ impl Thread {
 
     fn count_acceptor(&self, more: bool) {
         let accepting = self.accepting.get();
-        self.accepting.set(if more { accepting + 1 } else { accepting - 1 });
+        self.accepting
+            .set(if more { accepting + 1 } else { accepting - 1 });
         self.pause.count_accepting(more);
     }
 

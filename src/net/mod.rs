@@ -200,3 +200,68 @@ impl Net {
         std::mem::take(failures)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::socket::{SocketOptions, bind};
+
+    /// What a turn finds, as numbers.
+    fn turn(net: &mut Net) -> Vec<u8> {
+        net.wait(Duration::from_millis(1)).unwrap();
+        net.receive().unwrap();
+        let found = net.boxes().0.iter().map(|datagram| datagram.bytes[0]);
+        let found = found.collect();
+        net.send().unwrap();
+        found
+    }
+
+    #[test]
+    fn what_arrives_while_a_core_is_held_is_another_ones_and_nothing_is_lost() {
+        for with_ring in [true, false] {
+            let options = SocketOptions {
+                cores: 1,
+                receive_buffer: 1 << 20,
+                steering: None,
+            };
+            let net = |socket| {
+                let ring = with_ring.then(|| OpenRing::new().unwrap());
+                let doorbell = Arc::new(Doorbell::new().unwrap());
+                Net::new(ring, vec![socket], doorbell).unwrap()
+            };
+            let mut listener = bind("127.0.0.1:0".parse().unwrap(), &options).unwrap();
+            let address = listener.address;
+            let socket = listener.sockets.pop().unwrap();
+            let others = socket.try_clone().unwrap();
+            let (mut old, client) = (net(socket), UdpSocket::bind("127.0.0.1:0").unwrap());
+            let send = |numbers: std::ops::Range<u8>| {
+                for number in numbers {
+                    client.send_to(&[number; 20], address).unwrap();
+                }
+            };
+            for _ in 0..20 {
+                send(0..100);
+                let mut found = turn(&mut old);
+                old.hold(true).unwrap();
+                while !old.is_quiet() {
+                    found.extend(turn(&mut old));
+                }
+                send(100..150);
+                for _ in 0..5 {
+                    assert!(turn(&mut old).is_empty() && old.is_quiet());
+                }
+                let mut new = net(others.try_clone().unwrap());
+                for _ in 0..1000 {
+                    found.extend(turn(&mut new));
+                    if found.len() == 150 {
+                        break;
+                    }
+                }
+                assert!(found.into_iter().eq(0..150), "each once, in order");
+                drop(new);
+                old.hold(false).unwrap();
+                assert!(!old.is_held() && !old.is_quiet());
+            }
+        }
+    }
+}

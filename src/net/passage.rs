@@ -33,8 +33,7 @@ impl Passage {
     /// A passage: our end, and the end for a child to have as its standard input.
     pub fn dig() -> io::Result<(Self, OwnedFd)> {
         let flags = SockFlag::SOCK_CLOEXEC;
-        let (ours, theirs) =
-            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
         Ok((Self(ours), theirs))
     }
 
@@ -85,11 +84,7 @@ impl Passage {
         self.receive_with(buffer, MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT)
     }
 
-    fn receive_with(
-        &self,
-        buffer: &mut [u8; WORD_LEN_MAX],
-        flags: MsgFlags,
-    ) -> io::Result<Passed> {
+    fn receive_with(&self, buffer: &mut [u8; WORD_LEN_MAX], flags: MsgFlags) -> io::Result<Passed> {
         let mut parts = [IoSliceMut::new(buffer)];
         let mut control = nix::cmsg_space!([RawFd; 1]);
         let received = loop {
@@ -147,7 +142,10 @@ mod tests {
         drop(ours);
         let mut buffer = [0; WORD_LEN_MAX];
         let first = theirs.receive(&mut buffer).unwrap();
-        assert!(matches!(first, Passed::Word(WORD_LEN_MAX, None)), "{first:?}");
+        assert!(
+            matches!(first, Passed::Word(WORD_LEN_MAX, None)),
+            "{first:?}"
+        );
         assert_eq!((buffer[0], &buffer[1..]), (b'a', &long[..]));
         let second = theirs.receive(&mut buffer).unwrap();
         assert!(matches!(second, Passed::Word(2, None)) && buffer[..2] == *b"bc");
@@ -179,7 +177,10 @@ mod tests {
         theirs.set_patience(patience, patience).unwrap();
         let mut buffer = [0; WORD_LEN_MAX];
         assert!(matches!(theirs.look(&mut buffer).unwrap(), Passed::Nothing));
-        assert!(matches!(theirs.receive(&mut buffer).unwrap(), Passed::Nothing));
+        assert!(matches!(
+            theirs.receive(&mut buffer).unwrap(),
+            Passed::Nothing
+        ));
         drop(ours);
     }
 }

@@ -61,11 +61,7 @@ fn bind_others(first: Socket, threads: usize, patience_s: u32) -> io::Result<Tcp
 /// Takes over the sockets of a listener that another process has bound. Those that are missing for our
 /// threads are bound beside them; all are to be served, since the kernel gives connections to
 /// all. The error is a sentence.
-pub fn adopt(
-    sockets: Vec<Socket>,
-    threads: usize,
-    patience_s: u32,
-) -> Result<TcpListener, String> {
+pub fn adopt(sockets: Vec<Socket>, threads: usize, patience_s: u32) -> Result<TcpListener, String> {
     let mut sockets = sockets.into_iter();
     let first = sockets.next().ok_or("there is no socket to take over")?;
     let adopted = bind_others(first, threads.saturating_sub(sockets.len()), patience_s);

@@ -333,7 +333,10 @@ impl Shard {
         self.sweep_due > 0
             || !self.errands.is_empty()
             || self.exports.last().is_some_and(can_go_on)
-            || self.succession.as_ref().is_some_and(|succession| succession.can_go_on())
+            || self
+                .succession
+                .as_ref()
+                .is_some_and(|succession| succession.can_go_on())
     }
 
     /// Goes on with a succession, a bounded part of it, at the end of a turn.

@@ -21,8 +21,8 @@ use crate::swarm::Swarms;
 const SLICE: usize = 512;
 
 /// Most bytes that a turn adds.
-const TURN_LEN_MAX: usize = Legacy::slice_len_max(SLICE)
-    + (TURN_DATAGRAMS_MAX + TURN_HANDOVERS_MAX) * Legacy::NOTE_LEN_MAX;
+const TURN_LEN_MAX: usize =
+    Legacy::slice_len_max(SLICE) + (TURN_DATAGRAMS_MAX + TURN_HANDOVERS_MAX) * Legacy::NOTE_LEN_MAX;
 
 /// Bytes of a buffer: a word through the passage, less one for its kind.
 const BUFFER_LEN: usize = WORD_LEN_MAX - 1;

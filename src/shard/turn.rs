@@ -88,8 +88,9 @@ impl Core {
         // Everything that a doorbell announces is looked at after the core has said that it will
         // sleep; a ring before that would not wake it.
         let handovers_wait = shard.about_to_sleep();
-        let is_held = held() == net.is_held() && (!held() || net.is_quiet());
-        if handovers_wait || shard.has_more_to_do() || !is_held || stop.load(Ordering::Relaxed) {
+        let is_settled = held() == net.is_held()
+            && hold.as_ref().is_none_or(|hold| !hold.is_wanted() || hold.is_quiet());
+        if handovers_wait || shard.has_more_to_do() || !is_settled || stop.load(Ordering::Relaxed) {
             shard.awake();
             net.wait(Duration::ZERO)?;
         } else {
@@ -115,7 +116,10 @@ impl Core {
         shard.run_errand(now);
         shard.export();
         shard.tell_successor();
-        if let Some(hold) = hold.as_ref().filter(|hold| hold.is_wanted() && net.is_quiet()) {
+        if let Some(hold) = hold
+            .as_ref()
+            .filter(|hold| hold.is_wanted() && net.is_quiet())
+        {
             hold.tell_quiet();
         }
         shard

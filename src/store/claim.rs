@@ -122,7 +122,9 @@ impl Claim {
     pub fn sign(&self) {
         use std::os::unix::fs::FileExt as _;
         let _ = self.lock.set_len(0);
-        let _ = self.lock.write_all_at(process::id().to_string().as_bytes(), 0);
+        let _ = self
+            .lock
+            .write_all_at(process::id().to_string().as_bytes(), 0);
     }
 
     /// Where a file of the folder lies.

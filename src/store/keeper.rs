@@ -92,7 +92,9 @@ impl Loan {
     pub fn lend(&self) -> bool {
         self.stop.store(true, Ordering::Relaxed);
         let (answer, answered) = bounded(1);
-        self.orders.send_timeout(Asked::Lend(answer), LAST_PATIENCE).is_ok()
+        self.orders
+            .send_timeout(Asked::Lend(answer), LAST_PATIENCE)
+            .is_ok()
             && answered.recv_timeout(LAST_PATIENCE).is_ok()
     }
 

@@ -93,7 +93,8 @@ impl Legacy {
     }
 
     /// Most bytes of the frame of a change.
-    pub const NOTE_LEN_MAX: usize = telling::FRAME_HEAD_LEN + ROW_HEAD_LEN_MAX + schema::PEER_LEN_MAX;
+    pub const NOTE_LEN_MAX: usize =
+        telling::FRAME_HEAD_LEN + ROW_HEAD_LEN_MAX + schema::PEER_LEN_MAX;
 }
 
 /// Reads the frames of those torrents that `owns` is true for into `swarms`. An error says that the bytes
@@ -210,7 +211,14 @@ mod tests {
         assert_eq!(heir.totals(&ONE), one);
         assert_eq!(heir.totals(&TWO), Totals::default());
         let mut other = swarms();
-        inherit(&told(), reading(), |hash| *hash == TWO, &mut other, &mut restored).unwrap();
+        inherit(
+            &told(),
+            reading(),
+            |hash| *hash == TWO,
+            &mut other,
+            &mut restored,
+        )
+        .unwrap();
         assert_eq!(other.totals(&ONE), Totals::default());
     }
 

@@ -40,7 +40,9 @@ impl Swarms {
 
     /// The changes since the last call, in order.
     pub fn take_changes(&mut self) -> impl Iterator<Item = Change> + '_ {
-        self.changes.iter_mut().flat_map(|changes| changes.drain(..))
+        self.changes
+            .iter_mut()
+            .flat_map(|changes| changes.drain(..))
     }
 
     /// Does to these swarms what was done to others.
@@ -71,7 +73,9 @@ impl Swarms {
 #[cfg(test)]
 mod tests {
     use super::super::VisitCursor;
-    use super::super::model::{Trial, info_hash, leecher, peer_v4, peer_v6, random_state, settings};
+    use super::super::model::{
+        Trial, info_hash, leecher, peer_v4, peer_v6, random_state, settings,
+    };
     use super::*;
 
     #[test]
@@ -110,8 +114,12 @@ mod tests {
                 trial.now_s,
                 |_| true,
                 |torrent| {
-                    let v4 = torrent.peers_v4().map(|(a, s, age)| (PeerAddr::V4(a), s, age));
-                    let v6 = torrent.peers_v6().map(|(a, s, age)| (PeerAddr::V6(a), s, age));
+                    let v4 = torrent
+                        .peers_v4()
+                        .map(|(a, s, age)| (PeerAddr::V4(a), s, age));
+                    let v6 = torrent
+                        .peers_v6()
+                        .map(|(a, s, age)| (PeerAddr::V6(a), s, age));
                     heir.restore(torrent.info_hash, torrent.completed, 0, v4.chain(v6));
                 },
             );

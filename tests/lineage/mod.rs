@@ -74,7 +74,10 @@ impl Lineage {
 
     fn command(mut command: Command, overrides: &[&str]) -> Command {
         command.arg("run");
-        if !overrides.iter().any(|text| text.starts_with("http.listen=")) {
+        if !overrides
+            .iter()
+            .any(|text| text.starts_with("http.listen="))
+        {
             command.args(NO_HTTP);
         }
         for text in overrides {
@@ -132,7 +135,11 @@ impl Lineage {
                             let is_control = rest.ends_with(" (control)");
                             let address = rest.trim_end_matches(" (control)").parse();
                             let Ok(address) = address else { continue };
-                            let addresses = if is_control { &mut self.control } else { addresses };
+                            let addresses = if is_control {
+                                &mut self.control
+                            } else {
+                                addresses
+                            };
                             addresses.push(address);
                         }
                     }

@@ -58,7 +58,9 @@ impl Estate {
     }
 
     fn take_if(&mut self, is_wanted: impl Fn(&Heirloom) -> bool) -> Vec<OwnedFd> {
-        let wanted = self.inherited.extract_if(.., |heirloom| is_wanted(heirloom));
+        let wanted = self
+            .inherited
+            .extract_if(.., |heirloom| is_wanted(heirloom));
         wanted.map(|heirloom| heirloom.descriptor).collect()
     }
 
@@ -117,7 +119,9 @@ mod tests {
         assert!(new.take(Kind::Http, &any_port).is_empty());
         assert_eq!(new.take_bound(Kind::Udp, second).len(), 1);
         let rest = new.take_bound(Kind::Udp, any_port);
-        let addresses = rest.into_iter().map(|fd| UdpSocket::from(fd).local_addr().unwrap());
+        let addresses = rest
+            .into_iter()
+            .map(|fd| UdpSocket::from(fd).local_addr().unwrap());
         let expected = [&sockets[0], &sockets[2]].map(|socket| socket.local_addr().unwrap());
         assert_eq!(addresses.collect::<Vec<_>>(), expected, "in their order");
         assert!(new.take(Kind::Udp, &any_port).is_empty());

@@ -129,11 +129,14 @@ impl Heir {
         Ok(receivers.into_iter().map(inheritance).collect())
     }
 
-    /// What is to be credited to the holders of keys, once every core has what it is given.
-    pub(in crate::boot) fn take_credits(&mut self) -> Vec<Owed> {
+    /// Says that every core has what it is given and reads its sockets. What comes back is to be credited to
+    /// the holders of keys.
+    pub(in crate::boot) fn tell_reading(&mut self) -> Vec<Owed> {
         let Some((talk, credits)) = self.reader.take().and_then(|reader| reader.join().ok()) else {
             return Vec::new();
         };
+        // Whoever is gone needs not know.
+        let _ = talk.say(Word::Reading, &[]);
         self.talk = Some(talk);
         credits
     }
@@ -151,11 +154,7 @@ impl Heir {
 }
 
 /// Hears everything up to the end, and gives every core all of it.
-fn read(
-    talk: &mut Talk,
-    cores: &[Sender<Arc<[u8]>>],
-    credits: &mut Vec<Owed>,
-) -> io::Result<()> {
+fn read(talk: &mut Talk, cores: &[Sender<Arc<[u8]>>], credits: &mut Vec<Owed>) -> io::Result<()> {
     loop {
         let is_told = match talk.hear()? {
             Reply::Word((Word::State, frames, _)) => {

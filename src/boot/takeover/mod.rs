@@ -14,7 +14,7 @@
 //!   HTTP lets nobody in and answers the rest
 //!   cores leave the UDP sockets to the kernel's queue
 //!   the last changes, what is to be credited, End --> cores read the sockets, HTTP accepts
-//!                                             <----   Serving
+//!                                             <----   Reading, Serving
 //!   tells systemd who it is: Farewell         ---->   READY=1
 //!   ends
 //! ```

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Select, bounded};
@@ -41,6 +42,9 @@ const SILENCE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long the new process may take from the last change until it serves.
 const SERVE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long one that is gone may take to end.
+const END_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long it may take to make room for a word.
 const WORD_PATIENCE: Duration = Duration::from_secs(20);
@@ -131,6 +135,7 @@ impl Predecessor {
         pump.finish()?;
         self.hand_credits_over(successor)?;
         successor.say(Word::End, &[])?;
+        self.await_word(successor, Word::Reading, SERVE_PATIENCE)?;
         let silence = silence.elapsed();
         self.await_word(successor, Word::Serving, SERVE_PATIENCE)?;
         info!(
@@ -200,7 +205,10 @@ impl Predecessor {
             .map_err(failed)?;
         let now_s = self.clock.now().uptime_s;
         for transfers in runtime.block_on(self.errands.transfers()) {
-            let sums: Vec<_> = transfers.iter().map(|sum| CreditWord::of(sum, now_s)).collect();
+            let sums: Vec<_> = transfers
+                .iter()
+                .map(|sum| CreditWord::of(sum, now_s))
+                .collect();
             for sums in sums.chunks(CREDITS_A_WORD) {
                 let said = successor.talk.say_in_json(Word::Credit, &sums, None);
                 said.map_err(|error| successor.explain(&error))?;
@@ -246,7 +254,9 @@ impl Predecessor {
                 Ok(Reply::Nothing) => {}
                 Ok(Reply::Word((word, ..))) if word == wanted => return Ok(()),
                 Ok(Reply::Word((word, ..))) => {
-                    return Err(format!("the new process said {word:?} instead of {wanted:?}"));
+                    return Err(format!(
+                        "the new process said {word:?} instead of {wanted:?}"
+                    ));
                 }
                 Ok(Reply::Gone) => return Err("the new process has ended".to_owned()),
                 Err(error) => return Err(successor.explain(&error)),
@@ -285,21 +295,27 @@ impl Successor {
     fn say_all(&self, hello: &Hello, heirlooms: &[Heirloom]) -> Result<(), String> {
         let mut hello = hello.clone();
         hello.sockets = heirlooms.len();
-        let said = self.talk.say_in_json(Word::Hello, &hello, None).and_then(|()| {
-            heirlooms.iter().try_for_each(|heirloom| {
-                let label = Label {
-                    kind: heirloom.kind,
-                    name: heirloom.name.clone(),
-                };
-                let descriptor = heirloom.descriptor.as_fd();
-                self.talk.say_in_json(Word::Socket, &label, Some(descriptor))
-            })
-        });
+        let said = self
+            .talk
+            .say_in_json(Word::Hello, &hello, None)
+            .and_then(|()| {
+                heirlooms.iter().try_for_each(|heirloom| {
+                    let label = Label {
+                        kind: heirloom.kind,
+                        name: heirloom.name.clone(),
+                    };
+                    let descriptor = heirloom.descriptor.as_fd();
+                    self.talk
+                        .say_in_json(Word::Socket, &label, Some(descriptor))
+                })
+            });
         said.map_err(|error| self.explain(&error))
     }
 
     fn say(&self, word: Word, body: &[u8]) -> Result<(), String> {
-        self.talk.say(word, body).map_err(|error| self.explain(&error))
+        self.talk
+            .say(word, body)
+            .map_err(|error| self.explain(&error))
     }
 
     fn explain(&self, error: &io::Error) -> String {
@@ -314,7 +330,13 @@ impl Successor {
 
     /// Ends it, and says how it ended if it did so by itself.
     fn end(&mut self) -> String {
-        let by_itself = self.child.try_wait();
+        let mut by_itself = self.child.try_wait();
+        let is_gone = matches!(self.talk.overhear(), Ok(Reply::Gone) | Err(_));
+        let stopwatch = Stopwatch::start();
+        while is_gone && matches!(by_itself, Ok(None)) && stopwatch.elapsed() < END_PATIENCE {
+            thread::sleep(LOOK_AGAIN);
+            by_itself = self.child.try_wait();
+        }
         // Neither fails for a child of ours that nobody has waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -29,11 +29,12 @@ pub(super) enum Word {
     Farewell = 8,
     ReadyForState = 9,
     ReadyToServe = 10,
-    Serving = 11,
+    Reading = 11,
+    Serving = 12,
 }
 
 impl Word {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Hello,
         Self::Socket,
         Self::Go,
@@ -44,6 +45,7 @@ impl Word {
         Self::Farewell,
         Self::ReadyForState,
         Self::ReadyToServe,
+        Self::Reading,
         Self::Serving,
     ];
 }
@@ -170,15 +172,13 @@ pub(super) enum Reply<'a> {
 
 impl Talk {
     /// A talk in which a word may take `hearing` to come and `saying` to be taken.
-    pub(super) fn new(
-        passage: Passage,
-        hearing: Duration,
-        saying: Duration,
-    ) -> io::Result<Self> {
+    pub(super) fn new(passage: Passage, hearing: Duration, saying: Duration) -> io::Result<Self> {
         passage.set_patience(hearing, saying)?;
         Ok(Self {
             passage,
-            heard: vec![0; WORD_LEN_MAX].try_into().map_err(|_| io::ErrorKind::OutOfMemory)?,
+            heard: vec![0; WORD_LEN_MAX]
+                .try_into()
+                .map_err(|_| io::ErrorKind::OutOfMemory)?,
         })
     }
 
