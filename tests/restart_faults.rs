@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use api::{TOKEN, ask, with_token};
+use api::{TOKEN, ask, json, with_token};
 use http::Browser;
 use in_process::{Announce, Client};
 use lineage::{Lineage, executable_of, send};
@@ -353,6 +353,85 @@ fn what_the_api_has_acknowledged_is_there_after_restarts() {
         assert!(number > 10, "{number}");
         expect_allowed(control, 0..number);
     });
+    assert!(lineage.stop().ends_with("stopped"));
+}
+
+#[test]
+fn what_clients_send_is_credited_but_for_one_announce_at_each_restart() {
+    const STEP: u64 = 1000;
+    let place = TempDir::new().unwrap();
+    let mut lineage = Lineage::start(&[
+        ANY_PORT,
+        "control.listen=127.0.0.1:0",
+        "workers.count=2",
+        "access.mode=private",
+        "swarm.peer_details=true",
+        &store_in(&place),
+        &token(),
+    ]);
+    let (udp, control) = (lineage.address(), lineage.control_address());
+    let made = ask(
+        &mut Browser::of(control),
+        "POST",
+        &with_token("/api/v1/key/3600"),
+        "",
+        "",
+    );
+    let key = json(&made)["key"].as_str().unwrap().to_owned();
+    let is_over = AtomicBool::new(false);
+    let announced = thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            let client = Client::of(udp);
+            let id = client.connect();
+            let path = format!("/{key}/announce");
+            let mut announces = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                let announce = Announce {
+                    event: Announce::REGULAR,
+                    ..Announce::leecher(info_hash(1), 7000)
+                };
+                let mut datagram = announce.to_bytes(id);
+                datagram[72..80].copy_from_slice(&(announces * STEP).to_be_bytes());
+                datagram.extend([2, path.len() as u8]);
+                datagram.extend(path.as_bytes());
+                assert_eq!(client.ask(&datagram)[3], 1);
+                announces += 1;
+                // Less than the worth of an announce at 10 Gbit/s.
+                thread::sleep(Duration::from_millis(1));
+            }
+            announces
+        });
+        for _ in 0..2 {
+            thread::sleep(Duration::from_millis(500));
+            lineage.restart();
+        }
+        thread::sleep(Duration::from_millis(500));
+        is_over.store(true, Ordering::Relaxed);
+        client.join().unwrap()
+    });
+    // The first one of each process says only where its client stands.
+    let expected = (announced - 3) * STEP;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let feed = ask(
+            &mut Browser::of(control),
+            "GET",
+            &with_token("/api/v1/transfers?since=0"),
+            "",
+            "",
+        );
+        let feed = json(&feed);
+        let credited = feed["items"][0]["uploaded"].as_u64().unwrap_or(0);
+        if credited == expected {
+            break;
+        }
+        assert!(credited < expected, "{credited} of {expected}");
+        assert!(
+            Instant::now() < deadline,
+            "{credited} of {expected}: {feed}"
+        );
+        thread::sleep(Duration::from_millis(200));
+    }
     assert!(lineage.stop().ends_with("stopped"));
 }
 

@@ -53,9 +53,12 @@ pub fn adopt(sockets: Vec<UdpSocket>, options: &SocketOptions) -> Result<Listene
     let unknown = || io::Error::other("the kernel does not say where it is bound");
     let adopted = || -> io::Result<Listener> {
         let address = first.local_addr()?.as_socket().ok_or_else(unknown)?;
-        let receive_buffer = first.recv_buffer_size()?;
         let mut all = vec![first];
         all.extend(sockets.take(options.cores.saturating_sub(1)));
+        for socket in &all {
+            set_receive_buffer(socket, options)?;
+        }
+        let receive_buffer = all[0].recv_buffer_size()?;
         bind_beside(&mut all, address, options)?;
         Ok(Listener {
             address,
@@ -166,15 +169,21 @@ fn open(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
         };
         set_option(fd, level, option, &1_i32)?;
     }
+    set_receive_buffer(&socket, options)?;
+    Ok(socket)
+}
+
+fn set_receive_buffer(socket: &Socket, options: &SocketOptions) -> io::Result<()> {
     if options.receive_buffer == 0 {
-        return Ok(socket);
+        return Ok(());
     }
     // More than rmem_max takes CAP_NET_ADMIN; without it the kernel gives what it may.
     let bytes = i32::try_from(options.receive_buffer).unwrap_or(i32::MAX);
+    let fd = socket.as_raw_fd();
     if set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &bytes).is_err() {
         socket.set_recv_buffer_size(options.receive_buffer)?;
     }
-    Ok(socket)
+    Ok(())
 }
 
 /// Sets an option that no library names.
@@ -257,6 +266,22 @@ mod tests {
         let refusal = bind(first.address, &options(2)).unwrap_err();
         let pid = std::process::id();
         assert!(refusal.contains(&format!("pid {pid}")), "{refusal}");
+    }
+
+    #[test]
+    fn sockets_that_are_taken_over_stay_in_their_order_and_others_join_them() {
+        let old = bind(any_port(), &options(2)).unwrap();
+        for cores in 1..=3 {
+            let copies = old.sockets.iter().map(|socket| socket.try_clone().unwrap());
+            let new = adopt(copies.collect(), &options(cores)).unwrap();
+            assert_eq!((new.address, new.sockets.len()), (old.address, cores));
+            for (ours, theirs) in new.sockets.iter().zip(&old.sockets) {
+                assert_eq!(port_owner::inode_of(ours), port_owner::inode_of(theirs));
+            }
+            for socket in &new.sockets {
+                assert_eq!(socket.local_addr().unwrap(), old.address);
+            }
+        }
     }
 
     #[test]

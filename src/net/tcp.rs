@@ -249,6 +249,32 @@ mod tests {
     }
 
     #[test]
+    fn all_sockets_that_are_taken_over_are_kept_and_those_that_are_missing_bound() {
+        let old = bind(any_port(), 2, 1).unwrap();
+        for threads in 1..=3 {
+            let copies = old.sockets.iter().map(|socket| socket.try_clone().unwrap());
+            let new = adopt(copies.collect(), threads, 1).unwrap();
+            assert_eq!(new.address, old.address);
+            assert_eq!(new.sockets.len(), threads.max(2));
+        }
+    }
+
+    #[test]
+    fn a_knock_is_a_client_who_says_a_byte_and_goes() {
+        let listener = bind("0.0.0.0:0".parse().unwrap(), 1, 1).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("http.sock");
+        let unix = bind_unix(&path).unwrap();
+        knock(&[listener.address], &[path]);
+        for socket in [&listener.sockets[0], &unix.socket] {
+            let (mut served, _) = socket.accept().unwrap();
+            let mut said = Vec::new();
+            served.read_to_end(&mut said).unwrap();
+            assert_eq!(said, b"\n");
+        }
+    }
+
+    #[test]
     fn a_port_that_shoal_shares_among_its_threads_is_closed_to_a_second_shoal() {
         let first = bind(any_port(), 2, 1).unwrap();
         let refusal = bind(first.address, 2, 1).unwrap_err();

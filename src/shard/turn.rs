@@ -89,7 +89,9 @@ impl Core {
         // sleep; a ring before that would not wake it.
         let handovers_wait = shard.about_to_sleep();
         let is_settled = held() == net.is_held()
-            && hold.as_ref().is_none_or(|hold| !hold.is_wanted() || hold.is_quiet());
+            && hold
+                .as_ref()
+                .is_none_or(|hold| !hold.is_wanted() || hold.is_quiet());
         if handovers_wait || shard.has_more_to_do() || !is_settled || stop.load(Ordering::Relaxed) {
             shard.awake();
             net.wait(Duration::ZERO)?;

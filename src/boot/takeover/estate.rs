@@ -2,7 +2,7 @@
 //! there was one, and kept for the one after.
 
 use std::fmt::Display;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -48,13 +48,14 @@ impl Estate {
         self.take_if(|heirloom| heirloom.kind == kind && heirloom.name == name)
     }
 
-    /// The same for sockets, which may also be bound to the address under another name.
+    /// Takes the sockets of the listener that was called this, or is bound there under another name.
     pub(in crate::boot) fn take_bound(&mut self, kind: Kind, listen: SocketAddr) -> Vec<OwnedFd> {
-        let named = self.take(kind, &listen);
-        if !named.is_empty() {
-            return named;
-        }
-        self.take_if(|heirloom| heirloom.kind == kind && heirloom.is_bound_to(listen))
+        let name = listen.to_string();
+        let mut heirlooms = self.inherited.iter();
+        let named = heirlooms.find(|heirloom| heirloom.kind == kind && heirloom.name == name);
+        // With port 0 several may be called this.
+        let bound = named.and_then(Heirloom::bound_to).unwrap_or(listen);
+        self.take_if(|heirloom| heirloom.kind == kind && heirloom.bound_to() == Some(bound))
     }
 
     fn take_if(&mut self, is_wanted: impl Fn(&Heirloom) -> bool) -> Vec<OwnedFd> {
@@ -83,24 +84,22 @@ impl Estate {
 }
 
 impl Heirloom {
-    fn is_bound_to(&self, listen: SocketAddr) -> bool {
-        let Ok(copy) = self.descriptor.try_clone() else {
-            return false;
-        };
-        let address = match self.kind {
-            Kind::Udp => UdpSocket::from(copy).local_addr().ok(),
-            Kind::Http | Kind::Control => {
-                let address = Socket::from(copy).local_addr().ok();
-                address.and_then(|address| address.as_socket())
+    /// Where a socket is bound.
+    fn bound_to(&self) -> Option<SocketAddr> {
+        let copy = self.descriptor.try_clone().ok()?;
+        match self.kind {
+            Kind::Udp | Kind::Http | Kind::Control => {
+                Socket::from(copy).local_addr().ok()?.as_socket()
             }
             Kind::Store => None,
-        };
-        address == Some(listen)
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
+
     use super::*;
 
     #[test]
@@ -118,12 +117,13 @@ mod tests {
         let second = sockets[1].local_addr().unwrap();
         assert!(new.take(Kind::Http, &any_port).is_empty());
         assert_eq!(new.take_bound(Kind::Udp, second).len(), 1);
-        let rest = new.take_bound(Kind::Udp, any_port);
-        let addresses = rest
-            .into_iter()
-            .map(|fd| UdpSocket::from(fd).local_addr().unwrap());
-        let expected = [&sockets[0], &sockets[2]].map(|socket| socket.local_addr().unwrap());
-        assert_eq!(addresses.collect::<Vec<_>>(), expected, "in their order");
-        assert!(new.take(Kind::Udp, &any_port).is_empty());
+        for socket in [&sockets[0], &sockets[2]] {
+            let taken = new.take_bound(Kind::Udp, any_port);
+            let bound = taken
+                .into_iter()
+                .map(|fd| UdpSocket::from(fd).local_addr().unwrap());
+            assert_eq!(bound.collect::<Vec<_>>(), [socket.local_addr().unwrap()]);
+        }
+        assert!(new.take_bound(Kind::Udp, any_port).is_empty());
     }
 }

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Select, bounded};
-use log::info;
+use log::{info, warn};
 use tokio::sync::watch;
 
 use super::words::{CreditWord, Hello, Label, Reply, Talk, Word};
@@ -159,7 +159,7 @@ impl Predecessor {
         }
         self.history.look();
         if let Err(error) = self.history.write() {
-            return Err(format!("the statistics cannot be written: {error}"));
+            warn!("the statistics of the last minute are not kept: {error}");
         }
         if self.loan.as_ref().is_some_and(|loan| !loan.lend()) {
             return Err("the disk does not let go of the store".to_owned());
