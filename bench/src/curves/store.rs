@@ -135,7 +135,7 @@ fn read(folder: &Path, bounds: &Bounds<'_>, peers: u32) -> Result<f64, String> {
     let start = Instant::now();
     let store = open(folder, now)?;
     let mut swarms = swarms(Some(bounds.memory_max));
-    let (restored, read) = store.restore(now, |_| true, &mut swarms);
+    let (restored, read) = store.restore(now, |_| true, |_| true, &mut swarms);
     let ns = start.elapsed().as_nanos() as f64;
     read?;
     if restored.peers != peers as usize {
