@@ -174,17 +174,27 @@ impl BareCore {
     /// One turn as `shoal::shard::Core` makes it, but for the system calls and the sweep: `letters`, at most
     /// [`TURN_MAX`], are read, and answered together with what other cores handed over.
     pub fn turn(&mut self, letters: &[Letter]) {
+        self.turn_at(NOW, letters.iter().map(Letter::datagram));
+    }
+
+    /// The same with any datagrams, at any time.
+    pub fn turn_at<'a>(&mut self, now: Now, datagrams: impl Iterator<Item = Datagram<'a>>) {
         let Self { shard, net } = self;
         let (_, outbox) = net.boxes();
         shard.begin_turn();
-        for letter in letters {
-            shard.admit(&letter.datagram(), NOW, outbox);
+        for datagram in datagrams {
+            shard.admit(&datagram, now, outbox);
         }
         shard.take_handovers(outbox);
         shard.prefetch();
-        shard.answer_announces(NOW, outbox);
+        shard.answer_announces(now, outbox);
         // The kernel is not asked, so it cannot refuse.
         let _ = net.send();
+    }
+
+    /// Forgets silent peers of some torrents, as the end of a turn does.
+    pub fn sweep(&mut self, now: Now) {
+        self.shard.sweep(now);
     }
 
     /// What this core has counted so far.

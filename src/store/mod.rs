@@ -58,6 +58,18 @@ use schema::{Block, Malformed, Taken};
 pub use schema::{SALT_LEN, VERSION};
 pub use telling::Telling;
 
+/// Reads a block of a snapshot as a restore does, and counts its torrents and peers. `None` when it is no
+/// block.
+pub fn count_block(bytes: &[u8]) -> Option<(usize, usize)> {
+    let mut block = Block::read(bytes).ok()?;
+    let (mut torrents, mut peers) = (0, 0);
+    while let Some(row) = block.next().ok()? {
+        torrents += 1;
+        peers += row.peers(block.unit_s, 0).count();
+    }
+    Some((torrents, peers))
+}
+
 /// What becomes of a file that cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum OnDamage {
