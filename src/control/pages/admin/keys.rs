@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -26,8 +26,8 @@ const UNITS: [(&str, u64); 4] = [
 
 pub(super) fn routes() -> Router<State> {
     Router::new()
-        .route(PATH, get(page).post(add))
-        .route("/admin/keys/remove", axum::routing::post(remove))
+        .route("/admin/keys", get(page).post(add))
+        .route("/admin/keys/remove", post(remove))
 }
 
 /// A key to add.

@@ -22,8 +22,8 @@ pub(super) fn routes() -> Router<State> {
             .post(move |state, change| change_list(list, state, change))
     };
     Router::new()
-        .route(ALLOWLIST.path, both(List::Allowed))
-        .route(BLOCKLIST.path, both(List::Blocked))
+        .route("/admin/lists/allowlist", both(List::Allowed))
+        .route("/admin/lists/blocklist", both(List::Blocked))
 }
 
 const HINT: &str = "One on each line, 40 or 64 hexadecimal digits. At most 1,400 at a time.";

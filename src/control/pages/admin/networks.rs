@@ -26,7 +26,7 @@ const WORDS: Words = Words {
 };
 
 pub(super) fn routes() -> Router<State> {
-    Router::new().route(WORDS.path, get(page).post(change))
+    Router::new().route("/admin/networks", get(page).post(change))
 }
 
 async fn page(admin: Admin, state: State, parts::Asked(part): parts::Asked<Part>) -> Response {
