@@ -240,8 +240,8 @@ fn every_configuration_of_the_manual_is_one_that_the_program_takes() {
     let mut checked = 0;
     for (path, text) in documents() {
         for block in manual::blocks(&text) {
-            // What a table stands for is not always a configuration of ours.
-            if block.language != "toml" {
+            // Dots stand for what everybody has another of.
+            if block.language != "toml" || block.text.contains("...") {
                 continue;
             }
             let mut command = shoal(&["config", "check"]);
