@@ -33,7 +33,7 @@ pub(crate) struct Options {
     allocators: Vec<String>,
 
     /// Lives that each process has had, the last of which counts
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     lives: u32,
 
     /// Repeat so often; of memory the middle figure counts, of times the lowest
@@ -101,18 +101,14 @@ const ALLOCATORS: [Allocator; 6] = [
 ];
 
 /// A column: its name, the report's figure, and what a unit of it is.
-const COLUMNS: [(&str, &str, f64); 11] = [
+const COLUMNS: [(&str, &str, f64); 7] = [
     ("counted MiB", "counted_kib", 1024.0),
     ("resident MiB", "steady_kib", 1024.0),
     ("peak MiB", "peak_kib", 1024.0),
-    ("ns a newcomer", "arrival_ns", 1.0),
-    ("slowest turn of newcomers, us", "arrival_turn_us", 1.0),
     ("ns an announce", "announce_ns", 1.0),
-    ("slowest slice of the sweep, us", "sweep_slice_us", 1.0),
     ("forgotten, MiB", "expired_kib", 1024.0),
     ("trimmed, MiB", "trimmed_kib", 1024.0),
     ("trim ms", "trim_ms", 1.0),
-    ("slowest announce beside it, us", "turn_beside_trim_us", 1.0),
 ];
 
 pub(crate) fn run(options: &Options, stop: &AtomicBool) -> Result<(), String> {
