@@ -437,10 +437,15 @@ impl Swarms {
     /// A list of peers may grow while it is shorter than this.
     #[inline]
     fn longest_list(&self) -> usize {
-        let budget = self.budget.as_ref();
-        budget.map_or(usize::MAX, |budget| {
-            budget.longest_list(self.memory_bytes())
-        })
+        match &self.budget {
+            None => usize::MAX,
+            Some(budget) => self.longest_list_within(budget),
+        }
+    }
+
+    #[inline(never)] // keeps the way without a budget small
+    fn longest_list_within(&self, budget: &Budget) -> usize {
+        budget.longest_list(self.memory_bytes())
     }
 
     fn announce_as<F: Family>(
@@ -544,7 +549,7 @@ impl Swarms {
     }
 
     /// Makes a torrent that nobody knew, if the memory budget allows it.
-    #[inline]
+    #[inline(never)] // as most torrents are known
     fn begin(&mut self, hash: u64, announce: &PeerAnnounce) -> Result<u32, Refusal> {
         let taken = self.memory_bytes();
         if let Some(budget) = &mut self.budget {
