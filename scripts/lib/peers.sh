@@ -57,17 +57,21 @@ tls_private_key_path = "$private_key"
 TOML
 }
 
-# The same of aquatic_udp, which hands out 30 peers unless told otherwise.
+# The same of aquatic_udp, which hands out 30 peers unless told otherwise. It does not clean up, lest it do
+# so while another server is measured: compare.sh cannot pause it.
 aquatic_udp_config() {
-    local listen=$1
+    local listen=$1 only_ipv6=false
+    [[ $listen != \[* ]] || only_ipv6=true
     cat <<TOML
 socket_workers = 1
 [network]
 address = "$listen"
-only_ipv6 = true
+only_ipv6 = $only_ipv6
 use_io_uring = true
 [protocol]
 max_response_peers = 50
+[cleaning]
+torrent_cleaning_interval = 86400
 TOML
 }
 

@@ -7,9 +7,8 @@ use super::zipf::Spread;
 
 /// Steps in the search for the scale of the sizes: enough to tell a peer in a billion apart.
 const SEARCH_STEPS: u32 = 60;
-/// Peers come in strides of about this share of all of them, the golden ratio's, which spreads those of a
-/// torrent as evenly as numbers can.
-const STRIDE_SHARE: f64 = 0.618_033_988_749_894_9;
+/// Odd, so that multiplying by one can be undone: from the finisher of splitmix.
+const MIXERS: [u64; 2] = [0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb];
 
 /// Who is there.
 #[derive(Debug)]
@@ -20,7 +19,6 @@ pub(crate) enum Shape {
     Uneven {
         /// Peers of all torrents before this one; one entry more than there are torrents.
         starts: Vec<u32>,
-        stride: u64,
     },
 }
 
@@ -43,20 +41,14 @@ impl Shape {
             sum += size;
             starts.push(sum);
         }
-        // Without a common divisor every peer comes once. The share lies below 1.
-        #[allow(clippy::cast_sign_loss)]
-        let mut stride = ((f64::from(sum) * STRIDE_SHARE) as u64).max(1);
-        while divisor(stride, u64::from(sum)) > 1 {
-            stride += 1;
-        }
-        Self::Uneven { starts, stride }
+        Self::Uneven { starts }
     }
 
     /// All peers together.
     pub(crate) fn total(&self) -> u64 {
         match self {
             Self::Even { torrents, peers } => u64::from(*torrents) * u64::from(*peers),
-            Self::Uneven { starts, .. } => starts.last().map_or(0, |&sum| u64::from(sum)),
+            Self::Uneven { starts } => starts.last().map_or(0, |&sum| u64::from(sum)),
         }
     }
 
@@ -64,7 +56,7 @@ impl Shape {
     pub(crate) fn size(&self, torrent: u32) -> u32 {
         match self {
             Self::Even { peers, .. } => *peers,
-            Self::Uneven { starts, .. } => starts[torrent as usize + 1] - starts[torrent as usize],
+            Self::Uneven { starts } => starts[torrent as usize + 1] - starts[torrent as usize],
         }
     }
 
@@ -82,8 +74,8 @@ impl Shape {
                 torrent: (n % u64::from(*torrents)) as u32,
                 peer: (n / u64::from(*torrents)) as u32,
             },
-            Self::Uneven { starts, stride } => {
-                let at = (n * stride % self.total()) as u32;
+            Self::Uneven { starts } => {
+                let at = shuffled(n, self.total()) as u32;
                 let torrent = starts.partition_point(|&start| start <= at) - 1;
                 Member {
                     torrent: torrent as u32,
@@ -134,9 +126,22 @@ fn sizes(torrents: u32, peers: u32, spread: Spread) -> impl Iterator<Item = u32>
     })
 }
 
-/// The greatest common divisor.
-fn divisor(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { divisor(b, a % b) }
+/// Where the n-th of `total` comes in an order without order: each once. Numbers of as many bits are mixed by
+/// steps that can be undone, again and again until one is below the total.
+fn shuffled(n: u64, total: u64) -> u64 {
+    let bits = u64::BITS - total.leading_zeros();
+    let (mask, half) = (u64::MAX >> (u64::BITS - bits), bits.div_ceil(2));
+    let mut x = n;
+    loop {
+        for odd in MIXERS {
+            x ^= x >> half;
+            x = x.wrapping_mul(odd) & mask;
+        }
+        x ^= x >> half;
+        if x < total {
+            return x;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -182,7 +187,7 @@ mod tests {
             let half = &come[..come.len() / 2];
             let of_first = half.iter().filter(|it| it.torrent == 0).count();
             let off = (of_first as f64 - f64::from(shape.largest()) / 2.0).abs();
-            let slack = 1.0 + f64::from(shape.largest()) / 20.0;
+            let slack = 1.0 + f64::from(shape.largest()).sqrt() * 1.5;
             assert!(off <= slack, "{of_first} of {}", shape.largest());
         }
     }
