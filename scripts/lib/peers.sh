@@ -14,7 +14,7 @@ peer_arguments() {
         # compile with Rust 1.95. It costs nothing: it is a little less that it does for a request.
         aquatic_http) echo "--locked --no-default-features --features mimalloc aquatic_http@0.9.0" ;;
         # Builds only with the versions that it was released with.
-        torrust-tracker) echo "--locked torrust-tracker@3.0.0" ;;
+        torrust-tracker) echo "--locked --bin torrust-tracker torrust-tracker@3.0.0" ;;
     esac
 }
 
