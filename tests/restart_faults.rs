@@ -131,11 +131,8 @@ fn a_new_process_that_is_killed_on_the_way_leaves_the_old_one_as_it_was() {
 fn a_broken_configuration_is_told_and_the_old_process_serves_on() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("shoal.toml");
-    let mut good = "workers.count = 2\n".to_owned();
-    good += &format!(
-        "store.path = \"{}\"\n",
-        folder.path().join("data").display()
-    );
+    let data = folder.path().join("data");
+    let good = format!("workers.count = 2\nstore.path = \"{}\"\n", data.display());
     fs::write(&file, &good).unwrap();
     let mut lineage = Lineage::start_with(&[ANY_PORT], |command| {
         command.arg("--config").arg(&file);
@@ -258,14 +255,19 @@ fn listeners_come_and_go_with_the_configuration() {
     let socket = folder.path().join("http.sock");
     let (first, second, third) = (free_port(), free_port(), free_port());
     let write = |udp: &[SocketAddr], unix: bool| {
-        let mut text = String::from("store.path = \"\"\nworkers.count = 2\n");
-        for listen in udp {
-            text += &format!("[[udp]]\nlisten = \"{listen}\"\n");
-        }
-        text += &format!("[[http]]\nlisten = \"{third}\"\n");
-        if unix {
-            text += &format!("[[http]]\nlisten = \"unix:{}\"\n", socket.display());
-        }
+        let udp = udp
+            .iter()
+            .map(|listen| format!("{{ listen = \"{listen}\" }}"));
+        let udp = udp.collect::<Vec<_>>().join(", ");
+        let unix = if unix {
+            format!(", {{ listen = \"unix:{}\" }}", socket.display())
+        } else {
+            String::new()
+        };
+        let text = format!(
+            "udp = [{udp}]\nhttp = [{{ listen = \"{third}\" }}{unix}]\n\
+             store.path = \"\"\nworkers.count = 2\n"
+        );
         fs::write(&file, text).unwrap();
     };
     write(&[first], true);

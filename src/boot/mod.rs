@@ -36,9 +36,9 @@ use crate::registrar::Registrar;
 use crate::shard::{Collector, Core, Errands, Hold, Mesh, Rules, Shard};
 use crate::store::{Keeper, Legacy, StoreTotals};
 use crate::swarm::{self, Swarms};
-use succession::Succession;
+use succession::{Spread, Succession};
 pub(crate) use takeover::shed;
-use takeover::{Estate, Heir, Hello};
+use takeover::{Estate, Heir};
 
 /// Runs a tracker until a signal ends it. Every failure has been logged when this returns. `reload` loads
 /// the configuration again, or says a sentence for each mistake.
@@ -92,6 +92,43 @@ pub struct Tracker {
     succession: Succession,
 }
 
+/// Everything that is bound before privileges are given up.
+struct Grounds {
+    bound: Vec<Listener>,
+    http: http::Http,
+    http_threads: usize,
+    http_bound: Vec<http::Bound>,
+    control_bound: Option<control::Bound>,
+}
+
+impl Grounds {
+    /// Binds it all, and becomes the user who is to serve.
+    fn bind(
+        config: &Config,
+        cores: usize,
+        steering: Steering,
+        clock: &Clock,
+        estate: &mut Estate,
+    ) -> Result<Self, String> {
+        let bound = listeners::bind(config, cores, steering, estate)?;
+        let mut http = http::Http::default();
+        let http_threads = http::threads(config, cores);
+        let http_bound = http.bind(config, http_threads, clock, estate)?;
+        let control_bound = control::bind(config, &mut http, clock, estate)?;
+        privileges::become_user(&config.workers.user)?;
+        if !config.workers.user.is_empty() {
+            http.check_certificates(clock.now().unix_s);
+        }
+        Ok(Self {
+            bound,
+            http,
+            http_threads,
+            http_bound,
+            control_bound,
+        })
+    }
+}
+
 impl Tracker {
     /// Binds every listener, then starts one thread a core. When this returns, requests are
     /// answered; when it fails, nothing is left running. The error is one sentence. `events` learns
@@ -113,22 +150,16 @@ impl Tracker {
         cores::raise_locked_memory();
         let cores = cpus.len();
         let before = heir.as_ref().map(|heir| heir.hello().clone());
-        // With as many cores as before, what waits in their sockets belongs to them.
-        let same = before.as_ref().filter(|before| before.cores == cores);
-        let secret = same.map_or_else(rules::secret, |before| Ok(before.steering))?;
-        let steering = Steering::new(secret, cores);
-        let is_steered = config.workers.steering && cores > 1;
-        let bound = listeners::bind(config, cores, steering, &mut estate)?;
-        let mut http = http::Http::default();
+        let spread = Spread::choose(config, cores, before.as_ref())?;
+        let steering = spread.steering;
+        let Grounds {
+            bound,
+            mut http,
+            http_threads,
+            http_bound,
+            control_bound,
+        } = Grounds::bind(config, cores, steering, clock, &mut estate)?;
         http.is_guest = before.is_some();
-        let http_threads = http::threads(config, cores);
-        let http_bound = http.bind(config, http_threads, clock, &mut estate)?;
-        let control_bound = control::bind(config, &mut http, clock, &mut estate)?;
-        privileges::become_user(&config.workers.user)?;
-        if !config.workers.user.is_empty() {
-            http.check_certificates(clock.now().unix_s);
-        }
-
         if let Some(heir) = &mut heir {
             heir.ask_for_state()?;
         }
@@ -146,7 +177,7 @@ impl Tracker {
         let key = rules::connection_id_key(config, given_key)?;
         let peer_timeout_s = config.announce.peer_timeout_s();
         let unit_s = Legacy::unit_s(peer_timeout_s);
-        let hello = Hello::new(cores, secret, is_steered, key, unit_s);
+        let hello = spread.hello(cores, key, unit_s);
         let mut tracker = Self {
             listeners: bound.iter().map(|listener| listener.address).collect(),
             engines: Vec::with_capacity(cores),
@@ -177,25 +208,11 @@ impl Tracker {
             .map(|doorbell| Arc::new(Hold::new(doorbell)))
             .collect();
         let rules = rules::rules(config, &tracker.listeners, steering, key);
-        let access = Arc::clone(tracker.registrar.access());
-        let origins: Vec<store::Origin> = match (&mut heir, &shelf) {
-            (Some(heir), _) => {
-                let inheritances = heir.begin(cores)?;
-                inheritances
-                    .into_iter()
-                    .map(store::Origin::Process)
-                    .collect()
-            }
-            (None, Some(shelf)) => (0..cores)
-                .map(|core| store::Origin::Store(shelf.share(core, steering, &access, clock)))
-                .collect(),
-            (None, None) => (0..cores).map(|_| store::Origin::Nothing).collect(),
-        };
+        let access = tracker.registrar.access();
+        let origins = store::origins(&mut heir, shelf.as_ref(), (cores, steering), access, clock)?;
         let places = meshes.into_iter().zip(origins).collect();
-        // Whoever steered the sockets before did it by another rule, or not at all.
-        let is_new_rule = before.is_some() && !same.is_some_and(|before| before.is_steered);
-        let steer = (is_steered && is_new_rule).then_some(steering);
-        let mut got = tracker.start_cores(config, &cpus, bound, places, (&rules, steer), events)?;
+        let rules_of_cores = (&rules, spread.late());
+        let mut got = tracker.start_cores(config, &cpus, bound, places, rules_of_cores, events)?;
         let owed = heir.map(Heir::tell_reading);
         tracker.report_start(config, &cpus);
         if owed.is_some() {
@@ -219,37 +236,50 @@ impl Tracker {
             events,
         };
         tracker.http.start(http_bound, counters, &given)?;
-        // Last, as whoever fails before must not write what it has instead of what was.
-        if let Some(store) = store {
-            let keeper = store::keep(store, collector.clone(), &tracker.counters, clock)?;
-            if owed.is_some() {
-                // What stands there is as old as the last one of the process before.
-                keeper.snapshots().soon();
-            }
-            tracker.keeper = Some(keeper);
-        }
-        tracker.credit_owed(owed.unwrap_or_default());
-        tracker.chores = Some(chores::Chores::start(
-            tracker.errands.clone(),
-            Arc::clone(&tracker.registrar),
-            tracker.http.bells(),
-            tracker.counters.clone(),
-            config.swarm.peer_details && tracker.registrar.records().is_some(),
-        )?);
-        let history = Arc::new(History::new(Sources {
-            cores: tracker.counters.clone(),
-            http_threads: tracker.http.counters.clone(),
-            records: tracker.registrar.records().cloned(),
-            clock: clock.clone(),
-        }));
-        let started = Historian::start(Arc::clone(&history));
-        let failed = |error| format!("cannot start the thread of the history: {error}");
-        tracker.historian = Some(started.map_err(failed)?);
-        if let Some(bound) = control_bound {
+        tracker.start_others(config, store, owed)?;
+        if let (Some(bound), Some(historian)) = (control_bound, &tracker.historian) {
+            let history = Arc::clone(historian.history());
             let given = tracker.shown(config, &bound, collector, steering, history, events);
             tracker.control = Some(bound.start(given)?);
         }
         Ok(tracker)
+    }
+
+    /// Starts what keeps, counts and writes. `owed` is what a process before this one, if there was one, was
+    /// to credit.
+    fn start_others(
+        &mut self,
+        config: &Config,
+        store: Option<crate::store::Store>,
+        owed: Option<Vec<takeover::Owed>>,
+    ) -> Result<(), String> {
+        // Last, as whoever fails before must not write what it has instead of what was.
+        if let Some(store) = store {
+            let collector = self.collector.clone();
+            let keeper = store::keep(store, collector, &self.counters, &self.clock)?;
+            if owed.is_some() {
+                // What stands there is as old as the last one of the process before.
+                keeper.snapshots().soon();
+            }
+            self.keeper = Some(keeper);
+        }
+        self.credit_owed(&owed.unwrap_or_default());
+        self.chores = Some(chores::Chores::start(
+            self.errands.clone(),
+            Arc::clone(&self.registrar),
+            self.http.bells(),
+            self.counters.clone(),
+            config.swarm.peer_details && self.registrar.records().is_some(),
+        )?);
+        let history = Arc::new(History::new(Sources {
+            cores: self.counters.clone(),
+            http_threads: self.http.counters.clone(),
+            records: self.registrar.records().cloned(),
+            clock: self.clock.clone(),
+        }));
+        let failed = |error| format!("cannot start the thread of the history: {error}");
+        self.historian = Some(Historian::start(history).map_err(failed)?);
+        Ok(())
     }
 
     /// What the control server sees.

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use log::{info, warn};
 
 use super::rules;
-use super::takeover::{Estate, Inheritance, Kind};
+use super::takeover::{Estate, Heir, Inheritance, Kind};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::Config;
 use crate::counters::ThreadCounters;
@@ -187,8 +187,8 @@ pub(super) enum Origin {
     Nothing,
     /// From the store.
     Store(Share),
-    /// From the process before this one.
-    Process(Inheritance),
+    /// From the process before this one, as far as the rules about addresses admit peers.
+    Process(Inheritance, Arc<ArcSwap<Access>>),
 }
 
 impl Origin {
@@ -203,9 +203,11 @@ impl Origin {
         match self {
             Self::Nothing => Ok(Got::default()),
             Self::Store(share) => Ok(share.restore(swarms)),
-            Self::Process(inheritance) => {
+            Self::Process(inheritance, access) => {
+                let access = access.load_full();
+                let admits = |address| access.admits_peer(address);
                 let owns = |info_hash: &_| steering.core_of(info_hash) == core;
-                let restored = inheritance.take(clock, owns, swarms)?;
+                let restored = inheritance.take(clock, owns, admits, swarms)?;
                 Ok(Got {
                     restored,
                     damage: None,
@@ -213,6 +215,26 @@ impl Origin {
             }
         }
     }
+}
+
+/// Where each core has its swarms from: the process before this one, or else the store.
+pub(super) fn origins(
+    heir: &mut Option<&mut Heir>,
+    shelf: Option<&Shelf>,
+    (cores, steering): (usize, Steering),
+    access: &Arc<ArcSwap<Access>>,
+    clock: &Clock,
+) -> Result<Vec<Origin>, String> {
+    if let Some(heir) = heir {
+        let inheritances = heir.begin(cores)?.into_iter();
+        let origin = |inheritance| Origin::Process(inheritance, Arc::clone(access));
+        return Ok(inheritances.map(origin).collect());
+    }
+    let origin = |core| match shelf {
+        Some(shelf) => Origin::Store(shelf.share(core, steering, access, clock)),
+        None => Origin::Nothing,
+    };
+    Ok((0..cores).map(origin).collect())
 }
 
 /// Tells what the cores got from the process before this one.

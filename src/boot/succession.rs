@@ -7,12 +7,14 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::Sender;
 use log::warn;
 
-use super::Tracker;
 use super::takeover::{Estate, Heirloom, Hello, Owed, Predecessor};
+use super::{Tracker, rules};
+use crate::config::Config;
 use crate::control::Event;
 use crate::control::server::Server;
+use crate::net::steering::Steering;
 use crate::registrar::Credits;
-use crate::store::Keeper;
+use crate::store::{KEY_LEN, Keeper};
 
 /// What a tracker has for the process that comes after it.
 pub(super) struct Succession {
@@ -22,6 +24,46 @@ pub(super) struct Succession {
     is_given_up: Arc<AtomicBool>,
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// How info-hashes are spread over the cores.
+pub(super) struct Spread {
+    secret: u64,
+    pub(super) steering: Steering,
+    /// Whether the kernel is to know it.
+    is_steered: bool,
+    /// Whether it has to learn it for sockets of a process before this one, which went by another rule, or
+    /// by none.
+    is_new: bool,
+}
+
+impl Spread {
+    /// As the process before this one did, or by chance.
+    pub(super) fn choose(
+        config: &Config,
+        cores: usize,
+        before: Option<&Hello>,
+    ) -> Result<Self, String> {
+        // With as many cores as before, what waits in their sockets belongs to them.
+        let same = before.filter(|before| before.cores == cores);
+        let secret = same.map_or_else(rules::secret, |before| Ok(before.steering))?;
+        Ok(Self {
+            secret,
+            steering: Steering::new(secret, cores),
+            is_steered: config.workers.steering && cores > 1,
+            is_new: before.is_some() && !same.is_some_and(|before| before.is_steered),
+        })
+    }
+
+    /// The rule, if the kernel has to learn it once nobody else reads the sockets.
+    pub(super) fn late(&self) -> Option<Steering> {
+        (self.is_steered && self.is_new).then_some(self.steering)
+    }
+
+    /// What the process after this one is told.
+    pub(super) fn hello(&self, cores: usize, key: [u8; KEY_LEN], unit_s: u32) -> Hello {
+        Hello::new(cores, self.secret, self.is_steered, key, unit_s)
+    }
 }
 
 impl Succession {
@@ -39,7 +81,7 @@ impl Succession {
 
 impl Tracker {
     /// Writes what a process before this one was to credit and could not any more.
-    pub(super) fn credit_owed(&self, owed: Vec<Owed>) {
+    pub(super) fn credit_owed(&self, owed: &[Owed]) {
         let mut credits = Credits::default();
         credits.add_sums(
             &self.registrar,

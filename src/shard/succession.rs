@@ -77,7 +77,7 @@ impl Succession {
     /// True when it could do more now.
     pub(super) fn can_go_on(&self) -> bool {
         let all_said = self.told_so && !self.over && self.full.is_empty();
-        !(all_said && self.buffer.is_empty()) && !self.out.is_full()
+        !(self.out.is_full() || all_said && self.buffer.is_empty())
     }
 
     /// Tells what this turn changed, and a slice more. True at its end.
@@ -187,13 +187,29 @@ mod tests {
             if turns % 3 == 0 {
                 for part in parts.try_iter() {
                     assert!(part.frames.len() < WORD_LEN_MAX);
-                    inherit(&part.frames, reading, |_| true, &mut heir, &mut restored).unwrap();
+                    inherit(
+                        &part.frames,
+                        reading,
+                        |_| true,
+                        |_| true,
+                        &mut heir,
+                        &mut restored,
+                    )
+                    .unwrap();
                     last = part.last;
                 }
             }
         }
         for part in parts.try_iter() {
-            inherit(&part.frames, reading, |_| true, &mut heir, &mut restored).unwrap();
+            inherit(
+                &part.frames,
+                reading,
+                |_| true,
+                |_| true,
+                &mut heir,
+                &mut restored,
+            )
+            .unwrap();
             last = part.last;
         }
         assert!(last && turns > 400, "{turns}");

@@ -51,6 +51,7 @@ impl Core {
     }
 
     /// The same core, which leaves its sockets alone while `hold` says so.
+    #[must_use]
     pub fn with_hold(self, hold: Arc<Hold>) -> Self {
         Self {
             hold: Some(hold),

@@ -11,6 +11,8 @@
 //!
 //! Frames of one core are to be read in their order: each tells how things were when it was written.
 
+use std::net::IpAddr;
+
 use super::schema::{self, Buckets, ROW_HEAD_LEN_MAX};
 use super::telling::{self, Telling, Wanted};
 use crate::swarm::{Change, PeerAddr, Restored, State, Swarms};
@@ -97,12 +99,14 @@ impl Legacy {
         telling::FRAME_HEAD_LEN + ROW_HEAD_LEN_MAX + schema::PEER_LEN_MAX;
 }
 
-/// Reads the frames of those torrents that `owns` is true for into `swarms`. An error says that the bytes
+/// Reads the frames of those torrents that `owns` is true for into `swarms`, with those peers that `admits`
+/// is true for. An error says that the bytes
 /// are not what they should be; what was read before stays.
 pub fn inherit(
     frames: &[u8],
     reading: Reading,
     owns: impl Fn(&InfoHash) -> bool,
+    admits: impl Fn(IpAddr) -> bool,
     swarms: &mut Swarms,
     restored: &mut Restored,
 ) -> Result<(), &'static str> {
@@ -120,11 +124,20 @@ pub fn inherit(
             continue;
         }
         if tag != CHANGED && tag != GONE {
-            let peers = row.peers(unit_s, elapsed_s);
+            let mut unwelcome = 0;
+            let peers = row.peers(unit_s, elapsed_s).filter(|peer| {
+                let is_welcome = admits(peer.0.address());
+                unwelcome += usize::from(!is_welcome);
+                is_welcome
+            });
             *restored += swarms.restore(row.info_hash, row.completed, now_s, peers);
+            restored.unwelcome += unwelcome;
             continue;
         }
         let (peer, state, _) = row.peers(unit_s, 0).next().ok_or(malformed)?;
+        if !admits(peer.address()) {
+            continue;
+        }
         let change = Change {
             info_hash: row.info_hash,
             peer,
@@ -200,7 +213,15 @@ mod tests {
     fn a_successor_knows_what_its_predecessor_knew() {
         let mut heir = swarms();
         let mut restored = Restored::default();
-        inherit(&told(), reading(), |_| true, &mut heir, &mut restored).unwrap();
+        inherit(
+            &told(),
+            reading(),
+            |_| true,
+            |_| true,
+            &mut heir,
+            &mut restored,
+        )
+        .unwrap();
         assert_eq!((restored.torrents, restored.peers), (2, 2));
         let one = Totals {
             seeders: 1,
@@ -215,6 +236,7 @@ mod tests {
             &told(),
             reading(),
             |hash| *hash == TWO,
+            |_| true,
             &mut other,
             &mut restored,
         )
@@ -227,7 +249,14 @@ mod tests {
         let bytes = told();
         let read = |bytes: &[u8]| {
             let mut restored = Restored::default();
-            inherit(bytes, reading(), |_| true, &mut swarms(), &mut restored)
+            inherit(
+                bytes,
+                reading(),
+                |_| true,
+                |_| true,
+                &mut swarms(),
+                &mut restored,
+            )
         };
         let whole = (0..bytes.len()).filter(|len| read(&bytes[..*len]).is_ok());
         assert_eq!(whole.count(), 5, "between the frames, and before the first");

@@ -1,6 +1,7 @@
 //! The new process: what it is given, and when it says how far it is.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -184,12 +185,13 @@ fn read(talk: &mut Talk, cores: &[Sender<Arc<[u8]>>], credits: &mut Vec<Owed>) -
 }
 
 impl Inheritance {
-    /// Takes over all that `owns` is true for, until the old process has no more to give. The error is a
+    /// Takes over all torrents that `owns` is true for, with the peers that `admits` is true for, until the old process has no more to give. The error is a
     /// sentence.
     pub(in crate::boot) fn take(
         self,
         clock: &Clock,
         owns: impl Fn(&InfoHash) -> bool,
+        admits: impl Fn(IpAddr) -> bool,
         swarms: &mut Swarms,
     ) -> Result<Restored, String> {
         let begun_s = clock.now().uptime_s;
@@ -201,7 +203,7 @@ impl Inheritance {
                 elapsed_s: now_s - begun_s,
                 now_s,
             };
-            inherit(&frames, reading, &owns, swarms, &mut restored)?;
+            inherit(&frames, reading, &owns, &admits, swarms, &mut restored)?;
         }
         if self.is_whole.load(Ordering::Acquire) {
             Ok(restored)

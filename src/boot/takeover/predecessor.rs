@@ -211,7 +211,7 @@ impl Predecessor {
                 .collect();
             for sums in sums.chunks(CREDITS_A_WORD) {
                 let said = successor.talk.say_in_json(Word::Credit, &sums, None);
-                said.map_err(|error| successor.explain(&error))?;
+                said.map_err(|error| explain(&error))?;
             }
         }
         Ok(())
@@ -259,7 +259,7 @@ impl Predecessor {
                     ));
                 }
                 Ok(Reply::Gone) => return Err("the new process has ended".to_owned()),
-                Err(error) => return Err(successor.explain(&error)),
+                Err(error) => return Err(explain(&error)),
             }
         }
         Err(format!("the new process did not say {wanted:?} in time"))
@@ -309,23 +309,11 @@ impl Successor {
                         .say_in_json(Word::Socket, &label, Some(descriptor))
                 })
             });
-        said.map_err(|error| self.explain(&error))
+        said.map_err(|error| explain(&error))
     }
 
     fn say(&self, word: Word, body: &[u8]) -> Result<(), String> {
-        self.talk
-            .say(word, body)
-            .map_err(|error| self.explain(&error))
-    }
-
-    fn explain(&self, error: &io::Error) -> String {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
-                "the new process has ended".to_owned()
-            }
-            io::ErrorKind::WouldBlock => "the new process does not listen".to_owned(),
-            _ => format!("the new process cannot be told: {error}"),
-        }
+        self.talk.say(word, body).map_err(|error| explain(&error))
     }
 
     /// Ends it, and says how it ended if it did so by itself.
@@ -344,6 +332,17 @@ impl Successor {
             Ok(Some(status)) => format!(" ({status})"),
             _ => String::new(),
         }
+    }
+}
+
+/// Why the new process could not be told something, or heard.
+fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+            "the new process has ended".to_owned()
+        }
+        io::ErrorKind::WouldBlock => "the new process does not listen".to_owned(),
+        _ => format!("the new process cannot be told: {error}"),
     }
 }
 
@@ -467,7 +466,7 @@ impl<'a> Pump<'a> {
             }
             Ok(Reply::Word((word, ..))) => Err(format!("the new process said {word:?} too early")),
             Ok(Reply::Gone) => Err("the new process has ended".to_owned()),
-            Err(error) => Err(self.successor.explain(&error)),
+            Err(error) => Err(explain(&error)),
         }
     }
 }
