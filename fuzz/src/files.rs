@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use shoal::config;
+use shoal::gate::hash_list::{self, HashList};
 use shoal::gate::keys::{AnnounceKey, KeyRow};
-use shoal::gate::{hash_list, networks};
+use shoal::gate::networks;
 use shoal::import::lists::Purpose;
 use shoal::import::{self, sqlite, state};
 use shoal::store::{
@@ -44,7 +45,7 @@ pub(crate) fn config(data: &[u8]) {
 pub(crate) fn lists(data: &[u8]) {
     let hashes = hash_list::read(data, 2, |hash| usize::from(hash.0[0] & 1));
     if let Ok(hashes) = hashes {
-        assert!(hashes.iter().map(|list| list.len()).sum::<usize>() <= data.len() / 40);
+        assert!(hashes.iter().map(HashList::len).sum::<usize>() <= data.len() / 40);
     }
     let _ = networks::read(data);
 }
