@@ -133,6 +133,10 @@ mod tests {
         (ours, Passage(theirs))
     }
 
+    fn buffer() -> Box<[u8; WORD_LEN_MAX]> {
+        vec![0; WORD_LEN_MAX].try_into().unwrap()
+    }
+
     #[test]
     fn words_arrive_whole_and_in_order_and_the_end_is_told() {
         let (ours, theirs) = passage();
@@ -140,7 +144,7 @@ mod tests {
         ours.send(&[b"a", &long], None).unwrap();
         ours.send(&[b"bc"], None).unwrap();
         drop(ours);
-        let mut buffer = [0; WORD_LEN_MAX];
+        let mut buffer = buffer();
         let first = theirs.receive(&mut buffer).unwrap();
         assert!(
             matches!(first, Passed::Word(WORD_LEN_MAX, None)),
@@ -160,7 +164,7 @@ mod tests {
         let address = socket.local_addr().unwrap();
         ours.send(&[b"udp"], Some(socket.as_fd())).unwrap();
         drop(socket);
-        let mut buffer = [0; WORD_LEN_MAX];
+        let mut buffer = buffer();
         let Passed::Word(3, Some(passed)) = theirs.receive(&mut buffer).unwrap() else {
             panic!("a word and a descriptor");
         };
@@ -175,7 +179,7 @@ mod tests {
         let (ours, theirs) = passage();
         let patience = Duration::from_millis(20);
         theirs.set_patience(patience, patience).unwrap();
-        let mut buffer = [0; WORD_LEN_MAX];
+        let mut buffer = buffer();
         assert!(matches!(theirs.look(&mut buffer).unwrap(), Passed::Nothing));
         assert!(matches!(
             theirs.receive(&mut buffer).unwrap(),
