@@ -212,9 +212,8 @@ mod tests {
             .unwrap();
             last = part.last;
         }
-        assert!(last && turns > 400, "{turns}");
-        // What came behind the end of a slow one is no loss: nothing changes once it is told to finish.
-        assert!(heir.gauges().v4.peers() + 200 * (turns as usize - 399) >= old.gauges().v4.peers());
+        assert!(last && turns >= 400, "{turns}");
+        assert_eq!(heir.gauges().v4, old.gauges().v4);
         assert!(heir.len() >= 700);
     }
 
