@@ -221,7 +221,9 @@ impl Tracker {
         }
         let store = match shelf {
             Some(shelf) => {
-                shelf.sign();
+                if owed.is_some() {
+                    shelf.sign();
+                }
                 shelf.close(got, clock)?
             }
             None => None,

@@ -121,10 +121,10 @@ impl Claim {
     /// reason to stop.
     pub fn sign(&self) {
         use std::os::unix::fs::FileExt as _;
-        let _ = self.lock.set_len(0);
-        let _ = self
-            .lock
-            .write_all_at(process::id().to_string().as_bytes(), 0);
+        let pid = process::id().to_string();
+        // Whoever looks meanwhile sees a number.
+        let _ = self.lock.write_all_at(pid.as_bytes(), 0);
+        let _ = self.lock.set_len(pid.len() as u64);
     }
 
     /// Where a file of the folder lies.
