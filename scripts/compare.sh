@@ -281,11 +281,13 @@ load() {
         --strict --json "$file" "$@"
 }
 
-# Fills a fresh server with peers. They all want a peer, because 0 means "as many as you like" to some.
+# Fills a fresh server with peers. They want a single peer, because 0 means "as many as you like" to some;
+# to Torrust Tracker every number means that, so it is not told one.
 fill() {
-    local server=$1 file=$2 limit=$3
+    local server=$1 file=$2 limit=$3 wanted=1
     shift 3
-    load "$server" "$file" --fill --fill-numwant 1 --fill-limit "$limit" --duration 0 --verify 1000 \
+    [[ $server != torrust ]] || wanted=-1
+    load "$server" "$file" --fill --fill-numwant "$wanted" --fill-limit "$limit" --duration 0 --verify 1000 \
         --window "$(window "$server")" "$@"
 }
 
@@ -390,7 +392,7 @@ about() {
                 version=$(dpkg-query -W -f '${Version}' opentracker 2>/dev/null || echo "of an unknown version")
                 echo "- **opentracker**: Debian's package $version, which serves listed torrents only and was given the list (20 bytes of memory a torrent). One thread. It knows neither IPv6, nor keep-alive, nor TLS. Its socket has the buffer that the kernel gives, so $(window opentracker) requests are in flight where others have $(window others)." ;;
             torrust)
-                echo "- **torrust**: Torrust Tracker 3.0.0 ($(built torrust-tracker)), one thread of tokio, open to all, no log, no statistics. It works on 50 UDP requests at a time and drops the oldest for the next, so $(window torrust) are in flight; by the clock it gets the same load as all." ;;
+                echo "- **torrust**: Torrust Tracker 3.0.0 ($(built torrust-tracker)), one thread of tokio, open to all, no log, no statistics. It works on 50 UDP requests at a time and drops the oldest for the next, so $(window torrust) are in flight; it hands out up to 74 peers whatever is wanted; by the clock it gets the same load as all." ;;
         esac
     done
     echo
