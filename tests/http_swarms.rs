@@ -480,7 +480,7 @@ fn past_the_memory_budget_a_newcomer_is_answered_and_warned() {
                 break reply;
             }
         };
-        assert!(server.tally(Tally::NotStoredLongList) > 0);
+        assert!(server.tally(Tally::NotStoredFull) > 0);
         assert!(v4_ports(&turned_away).len() <= 50);
         assert_eq!(number(&turned_away, "interval"), Some(1800));
         // Who is known stays, and who leaves is not warned.
