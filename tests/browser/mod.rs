@@ -12,7 +12,7 @@ mod axe;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -199,10 +199,21 @@ impl Chromium {
         id.expect("an element has an id").to_owned()
     }
 
-    /// Clicks an element as a hand does; where that leads to another page, waits until it is loaded.
+    /// Clicks on what leads to another page and waits until that is loaded: a click may end before the browser
+    /// has left.
     pub(crate) fn click(&self, selector: &str) {
+        self.run("window.isOld = true");
         let id = self.element(selector);
         self.command(&format!("element/{id}/click"), &json!({}));
+        let path = format!("/session/{}/execute/sync", self.session);
+        let is_there = "return !window.isOld && document.readyState === 'complete'";
+        let body = json!({ "script": is_there, "args": [] }).to_string();
+        let since = Instant::now();
+        // A script that runs while the page goes is an error.
+        while self.speak("POST", &path, &body).unwrap()["value"] != Value::Bool(true) {
+            assert!(since.elapsed() < PATIENCE, "{selector} leads nowhere");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Presses the keys of a text while an element has the focus.
