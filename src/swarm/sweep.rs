@@ -129,10 +129,13 @@ impl Swarms {
                 details.remove(info_hash, peer, keys);
             }
         };
-        let bytes_before = body.heap_bytes();
-        let Body::Heap { v4, v6 } = body else {
+        if !matches!(body, Body::Heap { .. }) {
             body.sweep_inline(now, &mut gone);
             self.cursor.part = Part::Seen;
+            return 1;
+        }
+        let bytes_before = body.heap_bytes();
+        let Body::Heap { v4, v6 } = body else {
             return 1;
         };
         let mut left = budget;
