@@ -211,7 +211,7 @@ fn the_curves_are_measured_drawn_and_put_where_readers_look() {
         .skip(1)
         .filter_map(|rest| rest.split_once(')').map(|(name, _)| name))
         .collect();
-    assert_eq!(pictures.len(), 11, "{pictures:?}");
+    assert_eq!(pictures.len(), 12, "{pictures:?}");
     for picture in pictures {
         let drawn = std::fs::read_to_string(folder.path().join(picture)).unwrap();
         assert!(
