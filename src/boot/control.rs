@@ -3,15 +3,14 @@
 use std::net::SocketAddr;
 
 use log::{info, warn};
-use socket2::Socket;
 
 use super::http::Http;
+use super::listeners;
 use super::takeover::{Estate, Kind};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::server::{Door, Server};
 use crate::control::state::{Given, State};
-use crate::net::tcp;
 
 /// Secrets that everybody knows from documents, and tries.
 const KNOWN_TO_ALL: [&str; 6] = [
@@ -51,17 +50,7 @@ pub(super) fn bind(
         Some(files) => Some(http.certificate(files, clock)?),
         None => None,
     };
-    let inherited = estate.take_bound(Kind::Control, listen);
-    let bound = if inherited.is_empty() {
-        tcp::bind(listen, 1, PATIENCE_S)
-    } else {
-        tcp::adopt(
-            inherited.into_iter().map(Socket::from).collect(),
-            1,
-            PATIENCE_S,
-        )
-    };
-    match bound {
+    match listeners::bind_tcp(Kind::Control, listen, 1, PATIENCE_S, estate) {
         Ok(mut bound) => Ok(bound.sockets.pop().map(|socket| {
             estate.keep(Kind::Control, &listen, &socket);
             Bound {

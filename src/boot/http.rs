@@ -14,6 +14,7 @@ use socket2::Socket;
 use tokio::sync::watch;
 
 use super::cores;
+use super::listeners;
 use super::takeover::{Doors, Estate, Kind};
 use crate::clock::Clock;
 use crate::config::{Backend, Config, HttpAddress, HttpListener, ProxyHeader, TlsFiles};
@@ -119,22 +120,15 @@ impl Http {
                     vec![unix.socket]
                 }
                 HttpAddress::Tcp(address) => {
-                    super::listeners::refuse_covered("http", *address, &self.addresses)?;
+                    listeners::refuse_covered("http", *address, &self.addresses)?;
                     let patience_s = config.connections.request_timeout;
-                    let inherited = estate.take_bound(Kind::Http, *address);
-                    let bound = if inherited.is_empty() {
-                        tcp::bind(*address, threads, patience_s)
-                    } else {
-                        let inherited = inherited.into_iter().map(Socket::from).collect();
-                        tcp::adopt(inherited, threads, patience_s)
-                    };
-                    match bound {
+                    match listeners::bind_tcp(Kind::Http, *address, threads, patience_s, estate) {
                         Ok(TcpListener { address, sockets }) => {
                             self.addresses.push(address);
                             sockets
                         }
                         Err(sentence)
-                            if !listener.required && super::listeners::lacks_family(*address) =>
+                            if !listener.required && listeners::lacks_family(*address) =>
                         {
                             warn!("{sentence}; going on without it");
                             continue;

@@ -3,14 +3,34 @@
 use std::net::{SocketAddr, UdpSocket};
 
 use log::warn;
+use socket2::Socket;
 
 use super::takeover::{Estate, Kind};
 use crate::config::Config;
 use crate::net::port_owner;
 use crate::net::socket::{self, Listener, SocketOptions};
 use crate::net::steering::Steering;
+use crate::net::tcp::{self, TcpListener};
 
-/// Binds all listeners or none; those of a process before this one are taken over. A default listener whose address family the host lacks is left out.
+/// Binds a TCP listener, or takes it over from a process before this one. The error is a sentence.
+pub(super) fn bind_tcp(
+    kind: Kind,
+    listen: SocketAddr,
+    threads: usize,
+    patience_s: u32,
+    estate: &mut Estate,
+) -> Result<TcpListener, String> {
+    let inherited = estate.take_bound(kind, listen);
+    if inherited.is_empty() {
+        tcp::bind(listen, threads, patience_s)
+    } else {
+        let inherited = inherited.into_iter().map(Socket::from);
+        tcp::adopt(inherited.collect(), threads, patience_s)
+    }
+}
+
+/// Binds all listeners or none; those of a process before this one are taken over. A default listener whose
+/// address family the host lacks is left out.
 pub(super) fn bind(
     config: &Config,
     cores: usize,

@@ -114,6 +114,11 @@ impl Shelf {
         self.records.clone()
     }
 
+    /// Says in the folder that it is this process's.
+    pub(super) fn sign(&self) {
+        self.claim.sign();
+    }
+
     /// The share of a core, as far as the rules about addresses admit peers.
     pub(super) fn share(
         &self,
@@ -171,13 +176,6 @@ impl Shelf {
                 Err(refusal) => Err(refusal.sentence().to_owned()),
             },
         }
-    }
-}
-
-impl Shelf {
-    /// Says in the folder that it is this process's.
-    pub(super) fn sign(&self) {
-        self.claim.sign();
     }
 }
 

@@ -135,20 +135,19 @@ impl Connections {
 
     /// Ends those that wait for their client's next request.
     pub(super) fn close_idle(&self) {
-        self.close_phases(&[Phase::Idle, Phase::Parting]);
+        self.close_phases([Phase::Idle, Phase::Parting].into_iter());
     }
 
     /// Ends all but those that take a reply.
     pub(super) fn close_late(&self) {
         let phases = EVICTABLE.into_iter().chain([Phase::Asking]);
-        let late: Vec<Phase> = phases.filter(|phase| *phase != Phase::Reply).collect();
-        self.close_phases(&late);
+        self.close_phases(phases.filter(|phase| *phase != Phase::Reply));
     }
 
-    fn close_phases(&self, phases: &[Phase]) {
+    fn close_phases(&self, phases: impl Iterator<Item = Phase>) {
         let mut table = self.table.borrow_mut();
         for phase in phases {
-            while let Some(slot) = table.lists[*phase as usize].first {
+            while let Some(slot) = table.lists[phase as usize].first {
                 table.doom(slot, Doom::Stopping);
             }
         }
@@ -166,8 +165,7 @@ impl Connections {
     pub(super) fn close(&self, all: bool) {
         let busy = |phase: &Phase| matches!(phase, Phase::Asking | Phase::Reply);
         let phases = EVICTABLE.into_iter().chain([Phase::Asking]);
-        let phases: Vec<Phase> = phases.filter(|phase| all || !busy(phase)).collect();
-        self.close_phases(&phases);
+        self.close_phases(phases.filter(|phase| all || !busy(phase)));
     }
 }
 

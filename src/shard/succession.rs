@@ -174,6 +174,14 @@ mod tests {
             elapsed_s: 0,
             now_s: 0,
         };
+        let mut take = |heir: &mut Swarms, last: &mut bool| {
+            for part in parts.try_iter() {
+                assert!(part.frames.len() < WORD_LEN_MAX);
+                let (frames, restored) = (&part.frames, &mut restored);
+                inherit(frames, reading, |_| true, |_| true, heir, restored).unwrap();
+                *last = part.last;
+            }
+        };
         let (mut turns, mut over, mut last) = (0, false, false);
         while !over {
             for _ in 0..200 {
@@ -185,33 +193,10 @@ mod tests {
             }
             over = succession.go_on(&mut old);
             if turns % 3 == 0 {
-                for part in parts.try_iter() {
-                    assert!(part.frames.len() < WORD_LEN_MAX);
-                    inherit(
-                        &part.frames,
-                        reading,
-                        |_| true,
-                        |_| true,
-                        &mut heir,
-                        &mut restored,
-                    )
-                    .unwrap();
-                    last = part.last;
-                }
+                take(&mut heir, &mut last);
             }
         }
-        for part in parts.try_iter() {
-            inherit(
-                &part.frames,
-                reading,
-                |_| true,
-                |_| true,
-                &mut heir,
-                &mut restored,
-            )
-            .unwrap();
-            last = part.last;
-        }
+        take(&mut heir, &mut last);
         assert!(last && turns >= 400, "{turns}");
         assert_eq!(heir.gauges().v4, old.gauges().v4);
         assert!(heir.len() >= 700);

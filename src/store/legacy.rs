@@ -79,17 +79,12 @@ impl Legacy {
         };
         let state = schema::state_bytes(change.state, 0, self.unit_s);
         telling::frame(out, tag, |out| {
-            let (info_hash, completed) = (&change.info_hash, change.completed);
-            match &change.peer {
-                PeerAddr::V4(wire) => {
-                    schema::write_row_head(out, info_hash, completed, 1, 0);
-                    out.extend_from_slice(wire);
-                }
-                PeerAddr::V6(wire) => {
-                    schema::write_row_head(out, info_hash, completed, 0, 1);
-                    out.extend_from_slice(wire);
-                }
-            }
+            let (v4, v6, wire): (_, _, &[u8]) = match &change.peer {
+                PeerAddr::V4(wire) => (1, 0, wire),
+                PeerAddr::V6(wire) => (0, 1, wire),
+            };
+            schema::write_row_head(out, &change.info_hash, change.completed, v4, v6);
+            out.extend_from_slice(wire);
             out.extend_from_slice(&state);
         });
     }
@@ -100,8 +95,7 @@ impl Legacy {
 }
 
 /// Reads the frames of those torrents that `owns` is true for into `swarms`, with those peers that `admits`
-/// is true for. An error says that the bytes
-/// are not what they should be; what was read before stays.
+/// is true for. An error says that the bytes are not what they should be; what was read before stays.
 pub fn inherit(
     frames: &[u8],
     reading: Reading,
@@ -124,14 +118,8 @@ pub fn inherit(
             continue;
         }
         if tag != CHANGED && tag != GONE {
-            let mut unwelcome = 0;
-            let peers = row.peers(unit_s, elapsed_s).filter(|peer| {
-                let is_welcome = admits(peer.0.address());
-                unwelcome += usize::from(!is_welcome);
-                is_welcome
-            });
-            *restored += swarms.restore(row.info_hash, row.completed, now_s, peers);
-            restored.unwelcome += unwelcome;
+            let peers = row.peers(unit_s, elapsed_s);
+            *restored += super::bring_back(&row, peers, now_s, &admits, swarms);
             continue;
         }
         let (peer, state, _) = row.peers(unit_s, 0).next().ok_or(malformed)?;

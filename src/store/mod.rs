@@ -42,7 +42,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::clock::Now;
-use crate::swarm::{Restored, Swarms};
+use crate::swarm::{Known, Restored, Swarms};
 use crate::wire::InfoHash;
 pub use claim::{Claim, Refusal};
 pub use connection_key::{KEY_LEN, connection_id_key};
@@ -54,7 +54,7 @@ pub use records::{
     Action, Credit, Found, JournalEntry, List, Metadata, Note, Records, RecordsError, Span,
     Transfer,
 };
-use schema::{Block, Malformed, Taken};
+use schema::{Block, Malformed, Row, Taken};
 pub use schema::{SALT_LEN, VERSION};
 pub use telling::Telling;
 
@@ -68,6 +68,25 @@ pub fn count_block(bytes: &[u8]) -> Option<(usize, usize)> {
         peers += row.peers(block.unit_s, 0).count();
     }
     Some((torrents, peers))
+}
+
+/// Brings a torrent back, with those of its `peers` that `admits` is true for.
+fn bring_back(
+    row: &Row<'_>,
+    peers: impl Iterator<Item = Known>,
+    now_s: u32,
+    admits: impl Fn(IpAddr) -> bool,
+    swarms: &mut Swarms,
+) -> Restored {
+    let mut unwelcome = 0;
+    let peers = peers.filter(|peer| {
+        let is_welcome = admits(peer.0.address());
+        unwelcome += usize::from(!is_welcome);
+        is_welcome
+    });
+    let mut restored = swarms.restore(row.info_hash, row.completed, now_s, peers);
+    restored.unwelcome += unwelcome;
+    restored
 }
 
 /// What becomes of a file that cannot be read.
@@ -219,14 +238,8 @@ impl Store {
         while let Some(row) = block.next()? {
             if (choice.owns)(&row.info_hash) {
                 let peers = row.peers(block.unit_s, elapsed_s);
-                let mut unwelcome = 0;
-                let peers = peers.filter(|_| self.settings.keep_peers).filter(|peer| {
-                    let is_welcome = (choice.admits)(peer.0.address());
-                    unwelcome += usize::from(!is_welcome);
-                    is_welcome
-                });
-                *restored += swarms.restore(row.info_hash, row.completed, now.uptime_s, peers);
-                restored.unwelcome += unwelcome;
+                let peers = peers.filter(|_| self.settings.keep_peers);
+                *restored += bring_back(&row, peers, now.uptime_s, &choice.admits, swarms);
             }
         }
         Ok(())

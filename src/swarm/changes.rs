@@ -73,9 +73,7 @@ impl Swarms {
 #[cfg(test)]
 mod tests {
     use super::super::VisitCursor;
-    use super::super::model::{
-        Trial, info_hash, leecher, peer_v4, peer_v6, random_state, settings,
-    };
+    use super::super::model::{Trial, info_hash, settings};
     use super::*;
 
     #[test]
@@ -87,17 +85,7 @@ mod tests {
         });
         let announce = |trial: &mut Trial| {
             let torrents = if trial.rng.bool() { 2 } else { 300 };
-            let number = trial.rng.u32(..400);
-            let peer = if trial.rng.bool() {
-                peer_v4(number)
-            } else {
-                peer_v6(number)
-            };
-            let announce = PeerAnnounce {
-                state: random_state(&mut trial.rng),
-                completed: trial.rng.u32(..3) == 0,
-                ..leecher(trial.rng.u32(..torrents), peer)
-            };
+            let announce = trial.chance(torrents, 400, 3);
             trial.announce(announce, false);
         };
         for _ in 0..20_000 {
@@ -114,13 +102,8 @@ mod tests {
                 trial.now_s,
                 |_| true,
                 |torrent| {
-                    let v4 = torrent
-                        .peers_v4()
-                        .map(|(a, s, age)| (PeerAddr::V4(a), s, age));
-                    let v6 = torrent
-                        .peers_v6()
-                        .map(|(a, s, age)| (PeerAddr::V6(a), s, age));
-                    heir.restore(torrent.info_hash, torrent.completed, 0, v4.chain(v6));
+                    let peers = torrent.all_peers();
+                    heir.restore(torrent.info_hash, torrent.completed, 0, peers);
                 },
             );
             for _ in 0..trial.rng.u32(..60) {

@@ -106,8 +106,8 @@ mod tests {
     use std::collections::HashMap;
 
     use super::super::model::{TIMEOUT_S, Trial, info_hash, leecher, peer_v4, peer_v6};
-    use super::super::model::{random_details, random_state, settings};
-    use super::super::{PeerAnnounce, PeerDetails, Settings};
+    use super::super::model::{random_details, settings};
+    use super::super::{PeerDetails, Settings};
     use super::*;
 
     #[test]
@@ -122,17 +122,7 @@ mod tests {
             for round in 0..600 {
                 let torrents = if round % 300 < 200 { 60 } else { 4 };
                 for _ in 0..trial.rng.u32(..200) {
-                    let number = trial.rng.u32(..200);
-                    let peer = if trial.rng.bool() {
-                        peer_v4(number)
-                    } else {
-                        peer_v6(number)
-                    };
-                    let announce = PeerAnnounce {
-                        state: random_state(&mut trial.rng),
-                        completed: trial.rng.bool(),
-                        ..leecher(trial.rng.u32(..torrents), peer)
-                    };
+                    let announce = trial.chance(torrents, 200, 2);
                     trial.announce(announce, false);
                 }
                 let info_hash = info_hash(trial.rng.u32(..torrents));

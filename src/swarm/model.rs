@@ -77,6 +77,22 @@ impl Trial {
         }
     }
 
+    /// An announce of one of so many peers of each family, with one of so many torrents; one in
+    /// `completes` says that it has just become whole.
+    pub(super) fn chance(&mut self, torrents: u32, peers: u32, completes: u32) -> PeerAnnounce {
+        let number = self.rng.u32(..peers);
+        let peer = if self.rng.bool() {
+            peer_v4(number)
+        } else {
+            peer_v6(number)
+        };
+        PeerAnnounce {
+            state: random_state(&mut self.rng),
+            completed: self.rng.u32(..completes) == 0,
+            ..leecher(self.rng.u32(..torrents), peer)
+        }
+    }
+
     /// One announce to both, and what it must and must not bring. Counting a large model is slow,
     /// so that part is done only when `thorough`.
     pub(super) fn announce(&mut self, announce: PeerAnnounce, thorough: bool) -> Announced {

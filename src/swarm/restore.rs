@@ -129,9 +129,9 @@ impl Swarms {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::{TIMEOUT_S, Trial, info_hash, leecher, peer_v4, peer_v6};
-    use super::super::model::{random_state, settings};
-    use super::super::{Gauges, PeerAnnounce, Settings, Totals, VisitCursor};
+    use super::super::model::settings;
+    use super::super::model::{TIMEOUT_S, Trial, info_hash, peer_v4};
+    use super::super::{Gauges, Settings, Totals, VisitCursor};
     use super::*;
 
     /// Carries all that `old` tells at `old_s` over into `new` at `new_s`, `stopped_s` later.
@@ -150,14 +150,10 @@ mod tests {
             old_s,
             |_| true,
             |torrent| {
-                let v4 = torrent
-                    .peers_v4()
-                    .map(|(a, s, age)| (PeerAddr::V4(a), s, age + stopped_s));
-                let v6 = torrent
-                    .peers_v6()
-                    .map(|(a, s, age)| (PeerAddr::V6(a), s, age + stopped_s));
+                let peers = torrent.all_peers();
+                let peers = peers.map(|(peer, state, age_s)| (peer, state, age_s + stopped_s));
                 let (info_hash, completed) = (torrent.info_hash, torrent.completed);
-                sum += new.restore(info_hash, completed, new_s, v4.chain(v6));
+                sum += new.restore(info_hash, completed, new_s, peers);
             },
         ) {}
         sum
@@ -168,17 +164,7 @@ mod tests {
         let mut trial = Trial::new(settings());
         for step in 0..60_000 {
             let torrents = if step % 3 == 0 { 2 } else { 900 };
-            let number = trial.rng.u32(..600);
-            let peer = if trial.rng.bool() {
-                peer_v4(number)
-            } else {
-                peer_v6(number)
-            };
-            let announce = PeerAnnounce {
-                state: random_state(&mut trial.rng),
-                completed: trial.rng.u32(..3) == 0,
-                ..leecher(trial.rng.u32(..torrents), peer)
-            };
+            let announce = trial.chance(torrents, 600, 3);
             trial.announce(announce, false);
             trial.now_s += u32::from(step % 20 == 0);
         }

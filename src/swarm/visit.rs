@@ -61,6 +61,15 @@ impl Visited<'_> {
         self.peers(&self.v6)
     }
 
+    /// The peers of both families.
+    #[cfg(test)]
+    pub(super) fn all_peers(&self) -> impl Iterator<Item = Known> + '_ {
+        let v4 = self.peers_v4();
+        let v6 = self.peers_v6();
+        let v4 = v4.map(|(wire, state, age_s)| (PeerAddr::V4(wire), state, age_s));
+        v4.chain(v6.map(|(wire, state, age_s)| (PeerAddr::V6(wire), state, age_s)))
+    }
+
     fn peers<'v, F: Family>(
         &self,
         view: &'v View<'_, F>,
@@ -172,13 +181,7 @@ mod tests {
                     assert!(v4 + v6 < budget);
                     let entry = told.entry(torrent.info_hash).or_default();
                     entry.0 = torrent.completed;
-                    let v4 = torrent
-                        .peers_v4()
-                        .map(|(a, state, age)| (PeerAddr::V4(a), state, age));
-                    let v6 = torrent
-                        .peers_v6()
-                        .map(|(a, state, age)| (PeerAddr::V6(a), state, age));
-                    for (peer, state, age_s) in v4.chain(v6) {
+                    for (peer, state, age_s) in torrent.all_peers() {
                         assert!(entry.1.insert(peer, (state, age_s)).is_none());
                     }
                 },
