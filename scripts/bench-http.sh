@@ -40,21 +40,8 @@ SHOAL_BENCH_ARGS     more arguments for every "shoal run", split at spaces
 TEXT
 }
 
-fail() {
-    echo "bench-http.sh: $1" >&2
-    exit "${2:-1}"
-}
-
-# Paths on the command line are the caller's.
-caller=$PWD
-cd "$(dirname "$0")/.."
-root=$PWD
-from_caller() {
-    case $1 in
-        /*) echo "$1" ;;
-        *) echo "$caller/$1" ;;
-    esac
-}
+# shellcheck source=scripts/lib/caller.sh
+. "$(dirname "$0")/lib/caller.sh"
 
 rounds='' duration='' connections=100 clients=48 idle=10000 torrents=10000 quick=no
 servers=shoal,shoal-epoll,aquatic,opentracker
@@ -145,7 +132,6 @@ bench=$programs/shoal-bench
 
 host=127.0.0.1
 first_port=$port starts=0
-server_log=$scratch/server.log
 # shellcheck source=scripts/lib/http.sh
 . "$root/scripts/lib/http.sh"
 make_certificate

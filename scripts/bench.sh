@@ -35,20 +35,8 @@ SHOAL_BENCH_ARGS     more arguments for every "shoal run", split at spaces
 END
 }
 
-fail() {
-    echo "bench.sh: $1" >&2
-    exit "${2:-1}"
-}
-
-# Paths on the command line are the caller's.
-caller=$PWD
-cd "$(dirname "$0")/.."
-from_caller() {
-    case $1 in
-        /*) echo "$1" ;;
-        *) echo "$caller/$1" ;;
-    esac
-}
+# shellcheck source=scripts/lib/caller.sh
+. "$(dirname "$0")/lib/caller.sh"
 
 rounds='' duration='' warmup=2 rate=20000 dist=uniform torrents=1000000 idle=10
 servers=echo,shoal-io_uring,shoal-mmsg
@@ -129,7 +117,7 @@ start_server() {
     # A state of its own for every start, so that no server finds the peers of the last.
     rm -rf "${scratch:?}/home"
     mkdir "$scratch/home"
-    (cd "$scratch/home" && exec taskset -c "$server_cpu" "${command[@]}") >"$scratch/server.log" 2>&1 &
+    (cd "$scratch/home" && exec taskset -c "$server_cpu" "${command[@]}") >"$server_log" 2>&1 &
     server_pid=$!
     for ((second = 0; second < 20; second++)); do
         if "$bench" wait --target "$address" --timeout 1 2>/dev/null; then
@@ -137,7 +125,7 @@ start_server() {
         fi
         kill -0 "$server_pid" 2>/dev/null || break
     done
-    sed 's/^/    /' "$scratch/server.log" >&2
+    sed 's/^/    /' "$server_log" >&2
     fail "$server did not start; what it said stands above"
 }
 
@@ -148,12 +136,7 @@ generate() {
     "$bench" load --target "$address" --cpu "$generator_cpu" --pid "$server_pid" --strict \
         --dist "$dist" --json "$file" "$@" >"$scratch/load.log" 2>&1 &
     generator_pid=$!
-    if ! wait "$generator_pid"; then
-        generator_pid=''
-        sed 's/^/    /' "$scratch/load.log" "$scratch/server.log" >&2
-        fail "the load $(basename "$file" .json) failed"
-    fi
-    generator_pid=''
+    await_generator "$file"
 }
 
 # Fills a fresh server with a shape and notes what it takes.

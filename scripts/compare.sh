@@ -42,21 +42,8 @@ SHOAL_BENCH_ARGS     more arguments for every "shoal run", split at spaces
 TEXT
 }
 
-fail() {
-    echo "compare.sh: $1" >&2
-    exit "${2:-1}"
-}
-
-# Paths on the command line are the caller's.
-caller=$PWD
-cd "$(dirname "$0")/.."
-root=$PWD
-from_caller() {
-    case $1 in
-        /*) echo "$1" ;;
-        *) echo "$caller/$1" ;;
-    esac
-}
+# shellcheck source=scripts/lib/caller.sh
+. "$(dirname "$0")/lib/caller.sh"
 
 rounds='' duration='' rate=20000 fill_limit='' zipf=10000000 quick=no scale=1 install_only=no
 connections=100 clients=48 torrents=10000

@@ -22,19 +22,13 @@ is_listening() {
     (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null
 }
 
-# generate FILE ARGUMENTS...: runs shoal-bench into a file. In the background and waited for, so that a
-# signal to the script is obeyed at once.
+# generate FILE ARGUMENTS...: runs shoal-bench into a file.
 generate() {
     local file=$1
     shift
     "$bench" "$@" >"$file" 2>"$scratch/load.log" &
     generator_pid=$!
-    if ! wait "$generator_pid"; then
-        generator_pid=''
-        sed 's/^/    /' "$scratch/load.log" "$server_log" >&2
-        fail "the load $(basename "$file" .json) failed"
-    fi
-    generator_pid=''
+    await_generator "$file"
 }
 
 cost_of() {

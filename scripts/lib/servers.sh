@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Read by the benches: the servers and the generator of the moment, which end with the script, and the
-# folder of the results. Expects `results` (a folder or nothing) and `fail`.
+# folder of the results. Expects `results` (a folder or nothing) and `fail` of caller.sh.
 
 server_pid='' generator_pid=''
 # Those that stay while others are measured: names and process ids.
@@ -30,6 +30,17 @@ stop_running() {
     running=() server_pid=''
 }
 
+# await_generator RESULT: waits for the generator in the background, so that a signal to the script is obeyed
+# at once; one that fails ends the script with what it and the server have said.
+await_generator() {
+    if ! wait "$generator_pid"; then
+        generator_pid=''
+        sed 's/^/    /' "$scratch/load.log" "$server_log" >&2
+        fail "the load $(basename "$1" .json) failed"
+    fi
+    generator_pid=''
+}
+
 clean_up() {
     [[ -z $generator_pid ]] || kill "$generator_pid" 2>/dev/null || true
     # One of those that stay is also the server of the moment.
@@ -39,6 +50,8 @@ clean_up() {
 }
 
 scratch=$(mktemp -d)
+# What the server of the moment says.
+server_log=$scratch/server.log
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
