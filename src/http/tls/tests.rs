@@ -12,8 +12,8 @@ use rustls::client::{Resumption, Tls12Resumption};
 use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    ClientConfig, ClientConnection, HandshakeKind, NamedGroup, ProtocolVersion, RootCertStore,
-    SupportedProtocolVersion,
+    CipherSuite, ClientConfig, ClientConnection, HandshakeKind, NamedGroup, ProtocolVersion,
+    RootCertStore, SupportedProtocolVersion,
 };
 use tempfile::TempDir;
 
@@ -100,11 +100,19 @@ pub(super) fn client(
     trusted: &[&Issued],
     version: &'static SupportedProtocolVersion,
 ) -> ClientConfig {
+    client_with(aws_lc_rs::default_provider(), trusted, version)
+}
+
+fn client_with(
+    provider: CryptoProvider,
+    trusted: &[&Issued],
+    version: &'static SupportedProtocolVersion,
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     for issued in trusted {
         roots.add(issued.certificate.der().clone()).unwrap();
     }
-    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[version])
         .unwrap()
         .with_root_certificates(roots)
@@ -281,19 +289,38 @@ fn a_client_that_prefers_a_post_quantum_group_gets_x25519_without_a_round_trip_m
     let tls = Folder::with(&issued).load();
     let mut provider = aws_lc_rs::default_provider();
     provider.kx_groups = vec![kx_group::X25519MLKEM768, kx_group::X25519];
-    let mut roots = RootCertStore::empty();
-    roots.add(issued.certificate.der().clone()).unwrap();
-    let client = ClientConfig::builder_with_provider(Arc::new(provider))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let client = client_with(provider, &[&issued], &TLS13);
     let stream = connect(&tls, &client).unwrap();
     let server = stream.get_ref().1;
     assert_eq!(server.protocol_version(), Some(ProtocolVersion::TLSv1_3));
     assert_eq!(server.handshake_kind(), Some(HandshakeKind::Full));
     let group = server.negotiated_key_exchange_group().unwrap();
     assert_eq!(group.name(), NamedGroup::X25519);
+}
+
+#[test]
+fn a_client_that_prefers_sha_384_gets_sha_256_unless_it_knows_nothing_else() {
+    let issued = issue_ecdsa();
+    let tls = Folder::with(&issued).load();
+    let agreed = |client: &ClientConfig| {
+        let stream = connect(&tls, client).unwrap();
+        let suite = stream.get_ref().1.negotiated_cipher_suite().unwrap();
+        suite.suite()
+    };
+    let (tls_1_2, tls_1_3) = (client(&[&issued], &TLS12), client(&[&issued], &TLS13));
+    assert_eq!(
+        agreed(&tls_1_2),
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+    );
+    assert_eq!(agreed(&tls_1_3), CipherSuite::TLS13_AES_128_GCM_SHA256);
+
+    let mut provider = aws_lc_rs::default_provider();
+    let wanted = CipherSuite::TLS13_AES_256_GCM_SHA384;
+    provider
+        .cipher_suites
+        .retain(|suite| suite.suite() == wanted);
+    let stubborn = client_with(provider, &[&issued], &TLS13);
+    assert_eq!(agreed(&stubborn), wanted);
 }
 
 #[test]
