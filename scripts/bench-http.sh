@@ -14,15 +14,15 @@ Loads: http-keepalive, http-close (a connection for each announce), https-keepal
 connection and a full handshake for each), https-resumed (the same with resumption), http-idle and
 https-idle (memory of connections that do nothing).
 
-Servers: shoal (io_uring), shoal-epoll (the same where io_uring is forbidden), aquatic (aquatic_http
-0.9.0), opentracker (of Debian; http-close only, for it knows neither keep-alive nor TLS).
+Servers: shoal, aquatic (aquatic_http 0.9.0), opentracker (of Debian; http-close only, for it knows
+neither keep-alive nor TLS).
 
 What is missing is installed: wrk, opentracker and openssl with apt-get, aquatic_http with cargo
 into the folder that SHOAL_BENCH_PEERS names, or shoal-bench/peers in the user's cache folder.
 
   --rounds N           how often each server is measured, in turn (3)
   --duration S         seconds of each measured load (10)
-  --only NAMES         some of shoal,shoal-epoll,aquatic,opentracker (all)
+  --only NAMES         some of shoal,aquatic,opentracker (all)
   --loads NAMES        some of the loads above (all)
   --connections N      connections at the same time with keep-alive or wrk (100)
   --clients N          the same for full and resumed handshakes (48)
@@ -44,7 +44,7 @@ TEXT
 . "$(dirname "$0")/lib/caller.sh"
 
 rounds='' duration='' connections=100 clients=48 idle=10000 torrents=10000 quick=no
-servers=shoal,shoal-epoll,aquatic,opentracker
+servers=shoal,aquatic,opentracker
 loads=http-keepalive,http-close,https-keepalive,https-full,https-resumed,http-idle,https-idle
 server_cpu=0 generator_cpu=1 port=7080 results='' out='' write=no
 
@@ -82,7 +82,7 @@ IFS=, read -r -a servers <<<"$servers"
 IFS=, read -r -a loads <<<"$loads"
 for server in "${servers[@]}"; do
     case $server in
-        shoal | shoal-epoll | aquatic | opentracker) ;;
+        shoal | aquatic | opentracker) ;;
         *) fail "there is no server named $server; see --help" 2 ;;
     esac
 done
@@ -119,7 +119,7 @@ install_missing
 
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target}"
 packages=(-p shoal-bench)
-if wants shoal || wants shoal-epoll; then
+if wants shoal; then
     packages+=(-p shoal)
 fi
 cargo build --release --locked "${packages[@]}"
@@ -161,7 +161,6 @@ tls = { certificate = \"$certificate\", private_key = \"$private_key\" }" "${sho
     shoal+=(${SHOAL_BENCH_ARGS:-})
     case $server in
         shoal) command=("${shoal[@]}" --set workers.backend=io_uring) ;;
-        shoal-epoll) command=("${shoal[@]}" --set workers.backend=mmsg) ;;
         aquatic)
             aquatic_http_config "$load" "$address" >"$scratch/home/aquatic.toml"
             command=("$peers_cache/bin/aquatic_http" -c aquatic.toml)

@@ -17,17 +17,17 @@ use super::cores;
 use super::listeners;
 use super::takeover::{Doors, Estate, Kind};
 use crate::clock::Clock;
-use crate::config::{Backend, Config, HttpAddress, HttpListener, ProxyHeader, TlsFiles};
+use crate::config::{Config, HttpAddress, HttpListener, ProxyHeader, TlsFiles};
 use crate::control::Event;
 use crate::counters::ThreadCounters;
 use crate::gate::access::Access;
 use crate::http::tls::{Reload, Tls};
-use crate::http::{self, Door, Engine, FullScrapeRules, FullScrapes, Parts, Pause};
+use crate::http::{self, Door, FullScrapeRules, FullScrapes, Parts, Pause};
 use crate::net::tcp::{self, SocketFile, TcpListener};
 use crate::shard::{self, Collector, Counter};
 use crate::wire::http::forwarded::ForwardedHeader;
 
-/// Open files of a thread beside its sockets: rings and what wakes it.
+/// Open files of a thread beside its sockets: what it waits at, and what wakes it.
 const FILES_A_THREAD: usize = 8;
 
 /// Open files that may come later: the store, certificates that are read again, what reads `/proc`.
@@ -74,7 +74,6 @@ pub(super) struct Http {
     full_scrapes: Option<(Arc<FullScrapes>, JoinHandle<()>)>,
     /// What each listener is called, with real ports.
     pub(super) urls: Vec<String>,
-    engines: Vec<&'static str>,
 }
 
 /// What the threads are started with.
@@ -265,9 +264,8 @@ impl Http {
                 request_timeout_s: config.connections.request_timeout,
             };
             let cpu = config.workers.pin.then(|| cpus[number % cpus.len()]);
-            let backend = config.workers.backend;
             let (ready, events) = (ready.clone(), events.clone());
-            let body = move || run(number, cpu, backend, parts, &ready, &events);
+            let body = move || run(number, cpu, parts, &ready, &events);
             let thread = thread::Builder::new()
                 .name(format!("http-{number}"))
                 .spawn(body)
@@ -275,15 +273,9 @@ impl Http {
             self.threads.push(thread);
         }
         drop(ready);
-        let mut fell_back = None;
         for _ in 0..threads {
             let unready = |_| Err("an HTTP thread ended while it started".to_owned());
-            let (engine, why) = readiness.recv().unwrap_or_else(unready)?;
-            self.engines.push(engine);
-            fell_back = fell_back.or(why);
-        }
-        if let Some(why) = fell_back {
-            warn!("HTTP threads cannot have rings: {why}; falling back to epoll");
+            readiness.recv().unwrap_or_else(unready)?;
         }
         let (wanted, room) = (config.connections.max, connections_max * threads);
         let capped = if room < wanted {
@@ -295,23 +287,10 @@ impl Http {
             String::new()
         };
         info!(
-            "HTTP runs on {threads} thread{} with {}, for up to {room} connections{capped}",
+            "HTTP runs on {threads} thread{}, for up to {room} connections{capped}",
             if threads == 1 { "" } else { "s" },
-            self.engine_name(),
         );
         Ok(())
-    }
-
-    fn engine_name(&self) -> &'static str {
-        match self.engines.as_slice() {
-            [first, rest @ ..] if rest.iter().all(|engine| engine == first) => first,
-            _ => "glommio and epoll",
-        }
-    }
-
-    /// Which executors the threads run on.
-    pub(super) fn engines(&self) -> &[&'static str] {
-        &self.engines
     }
 
     /// True when there is a certificate that may change.
@@ -375,12 +354,6 @@ impl Http {
             pause: Arc::clone(&self.pause),
             bells: self.bells(),
             http_threads: self.threads.len(),
-            addresses: self.addresses.clone(),
-            paths: self
-                .files
-                .iter()
-                .map(|file| file.path().to_owned())
-                .collect(),
             control,
         }
     }
@@ -412,13 +385,12 @@ impl Bound {
     }
 }
 
-type Readiness = Result<(&'static str, Option<String>), String>;
+type Readiness = Result<(), String>;
 
 /// The body of one thread.
 fn run(
     number: usize,
     cpu: Option<usize>,
-    backend: Backend,
     parts: Parts,
     ready: &Sender<Readiness>,
     events: &Sender<Event>,
@@ -426,14 +398,13 @@ fn run(
     if let Some(cpu) = cpu {
         cores::pin(&format!("HTTP thread {number}"), cpu);
     }
-    let (engine, fell_back) = Engine::open(backend);
-    match engine {
+    match http::runtime() {
         Err(why) => {
             let _ = ready.send(Err(format!("HTTP thread {number} cannot start: {why}")));
         }
-        Ok(engine) => {
-            let _ = ready.send(Ok((engine.name(), fell_back)));
-            let ended = http::run(engine, parts).map_err(|error| error.to_string());
+        Ok(runtime) => {
+            let _ = ready.send(Ok(()));
+            let ended = http::run(&runtime, parts).map_err(|error| error.to_string());
             // Nobody listens once the tracker is being dropped.
             let _ = events.send(Event::HttpEnded(number, ended));
         }

@@ -457,11 +457,6 @@ impl Tracker {
         self.control.as_ref().map(Server::state)
     }
 
-    /// What each HTTP thread runs on.
-    pub fn http_engines(&self) -> &[&'static str] {
-        self.http.engines()
-    }
-
     /// Reads the lists again, and what else may change while the tracker runs, as `config` says. Every
     /// list that cannot be read stays as it is; the sentences say which, and what takes a restart.
     pub fn reload(&self, config: &Config) -> Vec<String> {

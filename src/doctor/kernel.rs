@@ -13,10 +13,6 @@ const RINGS_SINCE: (u32, u32) = (6, 1);
 /// What the rings of one core lock, rounded up: entries, completions and the ring of slots.
 const CORE_LOCKED: u64 = 96 << 10;
 
-/// What glommio locks on a thread that serves HTTP, rounded up: memory that three rings register, and
-/// their entries.
-const HTTP_THREAD_LOCKED: u64 = 384 << 10;
-
 /// Files that the process has open beside sockets of cores: those of the store, of logs, signals.
 const FILES: u64 = 64;
 
@@ -69,7 +65,7 @@ pub(super) fn io_uring(host: &Host, backend: Backend, probe: Result<(), &io::Err
             Verdict::WillLosePackets,
             "and workers.backend insists on it",
         ),
-        _ => (Verdict::CouldBeBetter, "mmsg and epoll stand in for it"),
+        _ => (Verdict::CouldBeBetter, "mmsg stands in for it"),
     };
     let disabled = host.sysctl("kernel.io_uring_disabled").unwrap_or(0);
     let fix = match error.raw_os_error() {
@@ -94,8 +90,7 @@ pub(super) fn locked_memory(host: &Host, config: &Config, cores: Option<&Cores>)
         let value = "not used: workers.backend is \"mmsg\"";
         return Finding::new(CHECK, Verdict::Good, value, "nothing");
     }
-    let http_threads = cores.http_threads(config) as u64;
-    let needed = cores.count as u64 * CORE_LOCKED + http_threads * HTTP_THREAD_LOCKED;
+    let needed = cores.count as u64 * CORE_LOCKED;
     let wanted = format!("{} KiB or more", needed >> 10);
     let Some(limit) = host.limit("Max locked memory") else {
         return Finding::not_known(CHECK, "the limits of the process cannot be read", wanted);

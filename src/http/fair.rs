@@ -4,7 +4,7 @@
 //! only where they wait: without this, one connection could keep the thread from all others, and from
 //! seeing that it takes too long itself.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -64,6 +64,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Fair<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.turn(cx, |stream, cx| stream.poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.turn(cx, |stream, cx| stream.poll_write_vectored(cx, pieces))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -14,7 +14,7 @@
 //!   write           connection.rs
 //! ```
 //!
-//! A thread runs on an executor (executor.rs), and knows neither swarms nor the other threads. What it
+//! A thread runs its connections as tasks of tokio, and knows neither swarms nor the other threads. What it
 //! asks of the cores is told in `shard/ask.rs`.
 
 mod asks;
@@ -22,13 +22,13 @@ mod buffers;
 mod compress;
 mod connection;
 mod connections;
-mod executor;
 mod fair;
 mod full_scrape;
 mod handle;
 mod opening;
 mod pause;
 mod reply;
+mod socket;
 mod thread;
 pub mod tls;
 mod verbose;
@@ -38,10 +38,9 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-pub use executor::Engine;
 pub use full_scrape::{FullScrapeRules, FullScrapes};
 pub use pause::Pause;
-pub use thread::{Parts, run};
+pub use thread::{Parts, run, runtime};
 
 use crate::config::Secret;
 use crate::wire::http::forwarded::ForwardedHeader;

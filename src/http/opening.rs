@@ -213,19 +213,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Ahead<S> {
     /// The records of a handshake come as many pieces, and an alert among them gets a single try: all
     /// of them must leave at once, which is one packet too.
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if let [only] = pieces {
-            return self.poll_write(cx, only);
-        }
-        // Gathered, since neither executor has streams that write pieces.
-        let mut bytes = Vec::with_capacity(pieces.iter().map(|piece| piece.len()).sum());
-        for piece in pieces {
-            bytes.extend_from_slice(piece);
-        }
-        self.poll_write(cx, &bytes)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

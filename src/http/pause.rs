@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 #[derive(Default)]
 pub struct Pause {
     wanted: AtomicBool,
-    /// Tasks that accept, over all threads.
-    accepting: AtomicUsize,
     /// Threads that ask the cores nothing any more.
     silent: AtomicUsize,
 }
@@ -17,11 +15,6 @@ impl Pause {
     /// Whoever sets it rings all desks.
     pub fn set(&self, wanted: bool) {
         self.wanted.store(wanted, Ordering::Release);
-    }
-
-    /// Tasks that still accept. Some take in one client more before they end.
-    pub fn accepting(&self) -> usize {
-        self.accepting.load(Ordering::Acquire)
     }
 
     /// Threads that have answered all who were in, or have given them up, and ask nothing any more.
@@ -33,19 +26,11 @@ impl Pause {
         self.wanted.load(Ordering::Acquire)
     }
 
-    pub(super) fn count_accepting(&self, more: bool) {
-        count(&self.accepting, more);
-    }
-
     pub(super) fn count_silent(&self, more: bool) {
-        count(&self.silent, more);
-    }
-}
-
-fn count(counter: &AtomicUsize, more: bool) {
-    if more {
-        counter.fetch_add(1, Ordering::AcqRel);
-    } else {
-        counter.fetch_sub(1, Ordering::AcqRel);
+        if more {
+            self.silent.fetch_add(1, Ordering::AcqRel);
+        } else {
+            self.silent.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! One HTTP thread: accepts, serves, and goes when the tracker stops.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::convert::Infallible;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
@@ -14,17 +15,20 @@ use crossbeam_channel::Sender;
 use log::warn;
 use nix::errno::Errno;
 use socket2::Socket;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::task::{JoinSet, spawn_local};
+use tokio::time::sleep;
 
 use super::asks::Asks;
 use super::buffers::Buffers;
 use super::compress::Packer;
 use super::connection::Client;
 use super::connections::{Connections, Limits};
-use super::executor::{Engine, Epoll, Executor, Ring, local_of, peer_of};
 use super::fair::others_first;
 use super::full_scrape::FullScrapes;
 use super::opening::open;
 use super::pause::Pause;
+use super::socket::{Listener, Stream, local_of, peer_of};
 use super::{Door, Rules};
 use crate::clock::Clock;
 use crate::control::Event;
@@ -103,21 +107,24 @@ pub(super) struct Thread {
     stop: Arc<AtomicBool>,
     pause: Arc<Pause>,
     beats: Arc<AtomicU64>,
-    /// Tasks that still accept.
-    accepting: Cell<usize>,
+}
+
+/// What the tasks of the calling thread run on.
+pub fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build_local(LocalOptions::default())
 }
 
 /// Runs a thread until the tracker stops.
-pub fn run(engine: Engine, parts: Parts) -> io::Result<()> {
-    match engine {
-        Engine::Ring(executor) => executor.run(serve::<Ring>(parts)),
-        Engine::Epoll(runtime) => {
-            tokio::task::LocalSet::new().block_on(&runtime, serve::<Epoll>(parts))
-        }
-    }
+pub fn run(runtime: &LocalRuntime, parts: Parts) -> io::Result<()> {
+    // As a task: one that wakes another asks the kernel for nothing, and waking what a runtime itself waits
+    // for is a system call.
+    runtime.block_on(async { spawn_local(serve(parts)).await? })
 }
 
-async fn serve<E: Executor>(parts: Parts) -> io::Result<()> {
+async fn serve(parts: Parts) -> io::Result<()> {
     let limits = Limits {
         max: parts.connections_max,
         idle_s: parts.idle_timeout_s,
@@ -140,28 +147,19 @@ async fn serve<E: Executor>(parts: Parts) -> io::Result<()> {
         stop: parts.stop,
         pause: parts.pause,
         beats: parts.beats,
-        accepting: Cell::new(0),
     });
-    let mut acceptors = Vec::new();
+    let mut acceptors = JoinSet::new();
     loop {
         for (socket, door) in &parts.listeners {
-            let listener = E::listener(socket.try_clone()?)?;
-            thread.count_acceptor(true);
-            acceptors.push(E::spawn(accept::<E>(
-                listener,
-                Arc::clone(door),
-                Rc::clone(&thread),
-            )));
+            let listener = Listener::new(socket.try_clone()?)?;
+            acceptors.spawn_local(accept(listener, Arc::clone(door), Rc::clone(&thread)));
         }
         work_until(&thread, || thread.stops() || thread.pauses()).await;
         if thread.stops() {
             break;
         }
-        if !E::ACCEPTS_AHEAD {
-            acceptors.clear();
-            thread.end_acceptors();
-        }
-        fall_silent::<E>(&thread).await;
+        acceptors.shutdown().await;
+        fall_silent(&thread).await;
         thread.pause.count_silent(true);
         work_until(&thread, || thread.stops() || !thread.pauses()).await;
         thread.pause.count_silent(false);
@@ -169,21 +167,18 @@ async fn serve<E: Executor>(parts: Parts) -> io::Result<()> {
             break;
         }
     }
+    acceptors.shutdown().await;
     if thread.pauses() {
-        // The sockets are another process's now. Whoever still accepts would take its clients away.
-        acceptors.clear();
-        thread.end_acceptors();
-        return close::<E>(&thread, LEAVE_PAUSES).await;
+        // The sockets are another process's now.
+        close(&thread, LEAVE_PAUSES).await;
+        return Ok(());
     }
     for (socket, _) in &parts.listeners {
-        // Frees the port now, whatever a ring still holds; nobody is accepted any more.
+        // Frees the port now; nobody is accepted any more.
         let _ = socket.shutdown(std::net::Shutdown::Both);
     }
-    if !E::ACCEPTS_AHEAD {
-        acceptors.clear();
-        thread.end_acceptors();
-    }
-    close::<E>(&thread, STOP_PAUSES).await
+    close(&thread, STOP_PAUSES).await;
+    Ok(())
 }
 
 /// Hands questions and answers over until something is true.
@@ -204,23 +199,21 @@ async fn work_until(thread: &Thread, is_true: impl Fn() -> bool) {
 
 /// Waits until all who were let in have their answers, and ends those that take too long. Whoever takes a
 /// reply goes on with it.
-async fn fall_silent<E: Executor>(thread: &Rc<Thread>) {
+async fn fall_silent(thread: &Rc<Thread>) {
     for pause in 0.. {
         thread.connections.close_idle();
         if pause > SILENCE_PAUSES {
             thread.connections.close_late();
         }
-        let nobody_comes = thread.accepting.get() == 0 || pause > SILENCE_PAUSES;
-        let is_over = nobody_comes && thread.connections.is_silent();
-        if is_over || thread.stops() || !thread.pauses() {
+        if thread.connections.is_silent() || thread.stops() || !thread.pauses() {
             return;
         }
-        look_again::<E>(thread).await;
+        look_again(thread).await;
     }
 }
 
-async fn look_again<E: Executor>(thread: &Rc<Thread>) {
-    E::sleep(STOP_PAUSE).await;
+async fn look_again(thread: &Rc<Thread>) {
+    sleep(STOP_PAUSE).await;
     std::future::poll_fn(|cx| {
         thread.asks.work(cx);
         Poll::Ready(())
@@ -228,35 +221,25 @@ async fn look_again<E: Executor>(thread: &Rc<Thread>) {
     .await;
 }
 
-/// Ends the connections: at once those that have nothing under way, soon all others. The acceptors
-/// end by themselves.
-async fn close<E: Executor>(thread: &Rc<Thread>, pauses: u32) -> io::Result<()> {
+/// Ends the connections: at once those that have nothing under way, soon all others.
+async fn close(thread: &Rc<Thread>, pauses: u32) {
     for pause in 0..pauses {
         thread.connections.close(pause > pauses - STOP_PAUSES / 2);
-        if thread.connections.is_empty() && thread.accepting.get() == 0 {
+        if thread.connections.is_empty() {
             break;
         }
-        look_again::<E>(thread).await;
+        look_again(thread).await;
     }
-    Ok(())
 }
 
-/// Accepts connections of one listener until the tracker stops.
-async fn accept<E: Executor>(listener: E::Listener, door: Arc<Door>, thread: Rc<Thread>) {
+/// Accepts connections of one listener, for ever.
+async fn accept(listener: Listener, door: Arc<Door>, thread: Rc<Thread>) -> Infallible {
     let mut complaints = Seldom::default();
     let mut in_a_row = 0;
     loop {
-        let accepted = E::accept(&listener).await;
-        if thread.stops() {
-            // Whoever was accepted last is closed, and the socket is closed to all others.
-            break;
-        }
-        match accepted {
+        match listener.accept().await {
             Ok(stream) => {
-                thread.welcome::<E>(stream, &door);
-                if thread.pauses() {
-                    break;
-                }
+                thread.welcome(stream, &door);
                 in_a_row += 1;
                 if in_a_row == ACCEPTS {
                     in_a_row = 0;
@@ -276,18 +259,14 @@ async fn accept<E: Executor>(listener: E::Listener, door: Arc<Door>, thread: Rc<
                     );
                 }
                 thread.make_room();
-                E::sleep(ACCEPT_PAUSE).await;
-                if thread.pauses() {
-                    break;
-                }
+                sleep(ACCEPT_PAUSE).await;
             }
         }
     }
-    thread.count_acceptor(false);
 }
 
 impl Thread {
-    fn welcome<E: Executor>(self: &Rc<Self>, stream: E::Stream, door: &Arc<Door>) {
+    fn welcome(self: &Rc<Self>, stream: Stream, door: &Arc<Door>) {
         let socket = stream.as_raw_fd();
         // Only a Unix socket may have no address: whoever has none is trusted like a proxy.
         let Ok(peer) = peer_of(socket) else {
@@ -310,12 +289,12 @@ impl Thread {
             },
         };
         let (thread, door) = (Rc::clone(self), Arc::clone(door));
-        E::detach(E::spawn(async move {
+        spawn_local(async move {
             open(Rc::clone(&thread), door, place, client, stream).await;
             thread.publish_open();
-        }));
+        });
         if !self.ticking.replace(true) {
-            E::detach(E::spawn(tick::<E>(Rc::clone(self))));
+            spawn_local(tick(Rc::clone(self)));
         }
     }
 
@@ -328,20 +307,6 @@ impl Thread {
     fn make_room(&self) {
         if self.connections.evict() {
             self.counters.tally(Tally::ConnectionsEvicted, 1);
-        }
-    }
-
-    fn count_acceptor(&self, more: bool) {
-        let accepting = self.accepting.get();
-        self.accepting
-            .set(if more { accepting + 1 } else { accepting - 1 });
-        self.pause.count_accepting(more);
-    }
-
-    /// Counts acceptors that were dropped.
-    fn end_acceptors(&self) {
-        while self.accepting.get() > 0 {
-            self.count_acceptor(false);
         }
     }
 
@@ -362,9 +327,9 @@ impl Thread {
 }
 
 /// Looks for those who are late, as long as there is anybody.
-async fn tick<E: Executor>(thread: Rc<Thread>) {
+async fn tick(thread: Rc<Thread>) {
     while !thread.connections.is_empty() {
-        E::sleep(TICK).await;
+        sleep(TICK).await;
         thread.connections.expire();
         thread.publish_open();
     }

@@ -1,13 +1,12 @@
 //! Binding TCP and Unix sockets for the HTTP threads, every option with its reason.
 
 use std::fs;
-use std::io::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -16,9 +15,6 @@ use super::socket::{bind_patiently, set_option};
 
 /// Connections that may wait to be accepted; the kernel's `net.core.somaxconn` caps it.
 const BACKLOG: i32 = 4096;
-
-/// How long a listener of our own may take to be reached.
-const KNOCK_PATIENCE: Duration = Duration::from_millis(50);
 
 /// The sockets of one listener, in the order of the threads.
 #[derive(Debug)]
@@ -194,45 +190,11 @@ pub fn bind_unix(path: &Path) -> Result<UnixListener, String> {
     bind().map_err(|error: io::Error| refuse(error.to_string()))
 }
 
-/// Connects to listeners of our own, says a byte and goes: whoever waits there for a client has one. Where
-/// many wait at one address it takes several times.
-pub fn knock(addresses: &[SocketAddr], paths: &[PathBuf]) {
-    for address in addresses {
-        let mut address = *address;
-        if address.ip().is_unspecified() {
-            address.set_ip(match address.ip() {
-                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-            });
-        }
-        // Where nobody can be reached nobody waits.
-        let _ = TcpStream::connect_timeout(&address, KNOCK_PATIENCE)
-            .and_then(|mut stream| stream.write_all(b"\n"));
-    }
-    for path in paths {
-        let knocked = || -> io::Result<()> {
-            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-            socket.set_nonblocking(true)?;
-            socket.connect(&SockAddr::unix(path)?)?;
-            socket.send(b"\n").map(drop)
-        };
-        let _ = knocked();
-    }
-}
-
-/// The same socket in the hands of glommio.
-pub fn into_glommio(socket: Socket) -> io::Result<glommio::net::TcpListener> {
-    // An accept through a ring would not wait; who has handed the socket over may have had it so.
-    socket.set_nonblocking(false)?;
-    // SAFETY: the descriptor is a listening stream socket of ours that nobody else closes; glommio
-    // only accepts on it, whatever its address family.
-    Ok(unsafe { glommio::net::TcpListener::from_raw_fd(socket.into_raw_fd()) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
 
     fn any_port() -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], 0))
@@ -256,21 +218,6 @@ mod tests {
             let new = adopt(copies.collect(), threads, 1).unwrap();
             assert_eq!(new.address, old.address);
             assert_eq!(new.sockets.len(), threads.max(2));
-        }
-    }
-
-    #[test]
-    fn a_knock_is_a_client_who_says_a_byte_and_goes() {
-        let listener = bind("0.0.0.0:0".parse().unwrap(), 1, 1).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("http.sock");
-        let unix = bind_unix(&path).unwrap();
-        knock(&[listener.address], &[path]);
-        for socket in [&listener.sockets[0], &unix.socket] {
-            let (mut served, _) = socket.accept().unwrap();
-            let mut said = Vec::new();
-            served.read_to_end(&mut said).unwrap();
-            assert_eq!(said, b"\n");
         }
     }
 

@@ -1,11 +1,8 @@
 //! The old process: starts the new one, tells it everything, and goes on if that comes to nothing.
 
-use std::cell::Cell;
 use std::env;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +23,6 @@ use crate::control::history::History;
 use crate::control::state::State;
 use crate::http::Pause;
 use crate::net::passage::Passage;
-use crate::net::tcp::knock;
 use crate::registrar::Registrar;
 use crate::shard::{Collector, Errands, Hold, Part, Succession};
 use crate::store::{Legacy, Loan};
@@ -63,8 +59,6 @@ pub(in crate::boot) struct Doors {
     pub(in crate::boot) pause: Arc<Pause>,
     pub(in crate::boot) bells: Bells,
     pub(in crate::boot) http_threads: usize,
-    pub(in crate::boot) addresses: Vec<SocketAddr>,
-    pub(in crate::boot) paths: Vec<PathBuf>,
     pub(in crate::boot) control: Option<watch::Sender<bool>>,
 }
 
@@ -174,8 +168,6 @@ impl Predecessor {
             pause,
             bells,
             http_threads,
-            addresses,
-            paths,
             control,
         } = &self.doors;
         if let Some(control) = control {
@@ -183,17 +175,7 @@ impl Predecessor {
         }
         pause.set(true);
         bells.ring();
-        let knocked = Cell::new(None::<Stopwatch>);
-        let is_silent = |_: &Pump<'_>| {
-            let is_due = knocked.get().is_none_or(|last| last.elapsed() > LOOK_AGAIN);
-            if pause.accepting() > 0 && is_due {
-                knocked.set(Some(Stopwatch::start()));
-                // glommio cannot take back an accept without perhaps losing whom it accepts just then.
-                knock(addresses, paths);
-            }
-            pause.silent() == *http_threads
-        };
-        pump.run(SILENCE_PATIENCE, is_silent)
+        pump.run(SILENCE_PATIENCE, |_| pause.silent() == *http_threads)
     }
 
     /// What clients have sent and received since the store was lent.
