@@ -4,10 +4,12 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::port_owner::Transport;
@@ -15,6 +17,9 @@ use super::socket::{bind_patiently, set_option};
 
 /// Connections that may wait to be accepted; the kernel's `net.core.somaxconn` caps it.
 const BACKLOG: i32 = 4096;
+
+/// The rights to a Unix socket: to connect takes the right to write.
+const EVERYBODY: Mode = Mode::from_bits_truncate(0o666);
 
 /// The sockets of one listener, in the order of the threads.
 #[derive(Debug)]
@@ -182,7 +187,8 @@ pub fn bind_unix(path: &Path) -> Result<UnixListener, String> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.bind(&SockAddr::unix(path)?)?;
         // Like a port on loopback. Whoever wants fewer puts it into a folder that fewer may enter.
-        fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
+        // Not through a link: whoever the folder belongs to might have put one there since.
+        fchmodat(AT_FDCWD, path, EVERYBODY, FchmodatFlags::NoFollowSymlink)?;
         socket.listen(BACKLOG)?;
         let file = SocketFile::at(path)?;
         Ok(UnixListener { socket, file })

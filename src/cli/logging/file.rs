@@ -3,12 +3,14 @@
 //! told once a minute.
 
 use std::fmt::Display;
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::chown;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::unistd::{Uid, User};
 use rolling_file::{RollingConditionBasic, RollingFileAppender};
 
@@ -43,12 +45,12 @@ impl LogFile {
             let path = path.display();
             format!("cannot write to log.file = \"{path}\": {error}")
         };
-        let (appender, len) = open(&path, log.backup_count).map_err(refused)?;
         if Uid::effective().is_root()
             && let Ok(Some(user)) = User::from_name(user)
         {
-            chown(&path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).map_err(refused)?;
+            give(&path, user.uid.as_raw(), user.gid.as_raw()).map_err(refused)?;
         }
+        let (appender, len) = open(&path, log.backup_count).map_err(refused)?;
         Ok(Self(Arc::new(Mutex::new(Open {
             appender,
             len,
@@ -126,9 +128,64 @@ impl Open {
     }
 }
 
+/// Makes the file, if need be, and gives it to a user. What he may have put in its place himself is refused:
+/// through a link he would be given any file of the system.
+fn give(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    let refused = |what: &str| {
+        let why = format!("it is {what}; name the file itself, or remove the link");
+        Err(io::Error::other(why))
+    };
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    let file = match options.custom_flags(OFlag::O_NOFOLLOW.bits()).open(path) {
+        Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => {
+            return refused("a link");
+        }
+        opened => opened?,
+    };
+    let found = file.metadata()?;
+    match (found.is_file(), found.nlink()) {
+        (true, 1) => fchown(&file, Some(uid), Some(gid)),
+        (true, _) => refused("a file with several names"),
+        // A device is everybody's.
+        (false, _) => Ok(()),
+    }
+}
 type Appender = RollingFileAppender<RollingConditionBasic>;
 
 fn open(path: &PathBuf, backups: usize) -> io::Result<(Appender, u64)> {
     let appender = RollingFileAppender::new(path, RollingConditionBasic::new(), backups)?;
     Ok((appender, fs::metadata(path)?.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_link_in_place_of_the_log_gives_nobody_the_file_that_it_leads_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, secret) = (folder.path().join("log"), folder.path().join("shadow"));
+        fs::write(&secret, "root").unwrap();
+        let (uid, gid) = (Uid::effective().as_raw(), nix::unistd::getegid().as_raw());
+        symlink(&secret, &log).unwrap();
+        let sentence = give(&log, uid, gid).unwrap_err().to_string();
+        assert!(sentence.starts_with("it is a link; "), "{sentence}");
+        fs::remove_file(&log).unwrap();
+        fs::hard_link(&secret, &log).unwrap();
+        let sentence = give(&log, uid, gid).unwrap_err().to_string();
+        assert!(sentence.contains("several names"), "{sentence}");
+        fs::remove_file(&log).unwrap();
+        give(&log, uid, gid).unwrap();
+        assert!(fs::symlink_metadata(&log).unwrap().is_file());
+        assert_eq!(fs::read_to_string(&secret).unwrap(), "root");
+    }
+
+    #[test]
+    fn a_device_may_be_the_log_and_stays_whose_it_is() {
+        let before = fs::metadata("/dev/null").unwrap().uid();
+        give(Path::new("/dev/null"), 12_345, 12_345).unwrap();
+        assert_eq!(fs::metadata("/dev/null").unwrap().uid(), before);
+    }
 }
