@@ -226,6 +226,19 @@ impl Connection {
         }
     }
 
+    /// Whether the tracker closes before the deadline. One that speaks on for longer than any response does not.
+    pub fn ends(&mut self, deadline: Deadline) -> bool {
+        let begun = self.received.len();
+        while self.received.len() - begun <= RESPONSE_LEN_MAX {
+            match self.read_more(deadline) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(failure) => return failure.kind == Kind::Closed,
+            }
+        }
+        false
+    }
+
     /// The next response.
     pub fn response(&mut self, deadline: Deadline) -> Result<Response, Failure> {
         self.read_response(true, deadline)
@@ -237,11 +250,15 @@ impl Connection {
     }
 
     fn read_response(&mut self, has_body: bool, deadline: Deadline) -> Result<Response, Failure> {
+        let begun = self.taken;
         let mut response = loop {
             let head = self.read_head(deadline)?;
             // 100 and its like announce the response proper.
             if !(100..200).contains(&head.status) {
                 break head;
+            }
+            if self.taken - begun > HEAD_LEN_MAX {
+                return Err(too_large("what comes before the response", HEAD_LEN_MAX));
             }
         };
         if !has_body || matches!(response.status, 204 | 304) {
@@ -389,7 +406,11 @@ impl Connection {
 
     /// Reads the fields behind the last chunk, up to their empty line.
     fn skip_trailers(&mut self, deadline: Deadline) -> Result<(), Failure> {
+        let begun = self.taken;
         loop {
+            if self.taken - begun > HEAD_LEN_MAX {
+                return Err(bad_chunk());
+            }
             let ahead = &self.received[self.taken..];
             if let Some(len) = ahead.windows(2).position(|end| end == b"\r\n") {
                 self.taken += len + 2;
@@ -441,5 +462,67 @@ impl Write for Timed {
 
     fn flush(&mut self) -> io::Result<()> {
         self.stream.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::thread;
+    use std::time::Duration;
+
+    /// What `act` makes of a tracker that says `start`, and then `more` for as long as anybody listens.
+    fn told_for_ever<R>(
+        start: &'static [u8],
+        more: &'static [u8],
+        act: impl FnOnce(&mut Connection) -> R,
+    ) -> (R, usize) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let tracker = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let much = more.repeat(1000);
+            let mut said = stream.write_all(start);
+            while said.is_ok() {
+                said = stream.write_all(&much);
+            }
+        });
+        let mut connection = Connection::open(address, None, soon()).unwrap();
+        let made = act(&mut connection);
+        let len = connection.received().len();
+        drop(connection);
+        tracker.join().unwrap();
+        (made, len)
+    }
+
+    fn soon() -> Deadline {
+        Deadline::after(Duration::from_secs(20))
+    }
+
+    #[test]
+    fn a_tracker_that_never_comes_to_its_response_is_not_listened_to_for_ever() {
+        let (failure, len) = told_for_ever(b"", b"HTTP/1.1 100 Continue\r\n\r\n", |tracker| {
+            tracker.response(soon()).unwrap_err()
+        });
+        assert_eq!(failure.kind, Kind::TooLarge, "{failure}");
+        assert!(len < 4 * HEAD_LEN_MAX, "{len}");
+    }
+
+    #[test]
+    fn a_tracker_that_never_ends_behind_its_last_chunk_is_not_listened_to_for_ever() {
+        let start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n";
+        let (failure, len) = told_for_ever(start, b"x: y\r\n", |tracker| {
+            tracker.response(soon()).unwrap_err()
+        });
+        assert_eq!(failure.kind, Kind::Malformed, "{failure}");
+        assert!(len < 4 * HEAD_LEN_MAX, "{len}");
+    }
+
+    #[test]
+    fn a_tracker_that_speaks_on_does_not_close() {
+        let (ended, len) = told_for_ever(b"", b"never mind; ", |tracker| tracker.ends(soon()));
+        assert!(!ended);
+        assert!(len < 2 * RESPONSE_LEN_MAX, "{len}");
     }
 }

@@ -336,12 +336,5 @@ fn over_one(http: &mut Http, act: impl FnOnce(&mut Http, &mut Connection) -> Rul
 
 /// Whether the tracker closes soon.
 fn closes(http: &Http, connection: &mut Connection) -> bool {
-    let deadline = Deadline::after(http.options.malformed_timeout);
-    loop {
-        match connection.read_more(deadline) {
-            Ok(0) => return true,
-            Ok(_) => {}
-            Err(failure) => return failure.kind == Kind::Closed,
-        }
-    }
+    connection.ends(Deadline::after(http.options.malformed_timeout))
 }

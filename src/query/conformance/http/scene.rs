@@ -336,13 +336,7 @@ impl Http {
         let began = Instant::now();
         let waiting = thread::Builder::new().name("unfinished".to_owned());
         let waiting = waiting.spawn(move || {
-            let closed = loop {
-                match connection.read_more(deadline) {
-                    Ok(0) => break true,
-                    Ok(_) => {}
-                    Err(failure) => break failure.kind == Kind::Closed,
-                }
-            };
+            let closed = connection.ends(deadline);
             Unfinished {
                 waited: began.elapsed(),
                 received: connection.received().to_vec(),
