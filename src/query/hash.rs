@@ -1,6 +1,7 @@
 //! Which torrent is meant: by its info-hash in hexadecimal or base32, by a magnet link, or by its
 //! `.torrent` file.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read as _;
 
@@ -65,14 +66,15 @@ impl Torrent {
         let info = info.ok_or("its \"info\" is no dictionary")?;
         let is_v2 = info.get("meta version").and_then(Value::as_u64) == Some(2);
         let is_v1 = !is_v2 || info.get("pieces").is_some();
-        let mut trackers = Vec::new();
+        let (mut trackers, mut seen) = (Vec::new(), HashSet::new());
         let tiers = torrent.get("announce-list").and_then(Value::as_list);
         let listed = tiers.into_iter().flatten().filter_map(Value::as_list);
         for url in listed.flatten().chain(torrent.get("announce")) {
-            if let Some(url) = url.as_str().map(str::to_owned)
-                && !trackers.contains(&url)
+            // A file may hold millions of them.
+            if let Some(url) = url.as_str()
+                && seen.insert(url)
             {
-                trackers.push(url);
+                trackers.push(url.to_owned());
             }
         }
         Ok(Self {
@@ -221,5 +223,17 @@ mod tests {
         for broken in [&b""[..], b"de", b"d4:info1:xe", b"i5e", b"d4:infod"] {
             assert!(Torrent::parse(broken).is_err());
         }
+    }
+
+    #[test]
+    fn a_torrent_with_ever_so_many_trackers_is_read_at_once() {
+        let mut file = b"d13:announce-listl".to_vec();
+        for number in 0..100_000 {
+            file.extend(format!("l15:udp://h:{number:07}e").bytes());
+        }
+        file.extend(b"e4:infod6:pieces0:ee");
+        let begun = std::time::Instant::now();
+        assert_eq!(Torrent::parse(&file).unwrap().trackers.len(), 100_000);
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5));
     }
 }
