@@ -171,6 +171,8 @@ fn subject(text: &str) -> Markup {
 /// Links to the pages before and behind this one, of rows that are numbered.
 pub(super) fn pager(path: &str, from: u64, shown: usize, total: u64, rows: usize) -> Markup {
     let rows = rows as u64;
+    // Whoever asks names it.
+    let from = from.min(total);
     let next = from + shown as u64;
     let before = from.saturating_sub(rows);
     html! {
@@ -226,5 +228,12 @@ mod tests {
             "{last}"
         );
         assert_eq!(pager("/x", 0, 20, 20, 50).into_string(), "");
+    }
+
+    #[test]
+    fn a_page_behind_all_rows_leads_back() {
+        let shown = pager("/keys", u64::MAX, 0, 7, 50).into_string();
+        assert!(shown.contains("rel=\"prev\""), "{shown}");
+        assert!(!shown.contains("rel=\"next\""), "{shown}");
     }
 }
