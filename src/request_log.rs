@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use log::{Level, debug, log_enabled};
 
 use crate::counters::Protocol;
+use crate::gate::keys::AnnounceKey;
 use crate::wire::{Event, InfoHash, PeerId};
 
 /// The name under which the levels of the log know these lines.
@@ -157,13 +158,26 @@ impl Display for Scrape<'_> {
     }
 }
 
+/// A path without what looks like a key in it, whatever else stands there.
+pub fn without_keys(path: &[u8]) -> Vec<u8> {
+    let pieces = path.split(|&byte| byte == b'/').map(|piece| {
+        if AnnounceKey::try_from(piece).is_ok() {
+            b"***"
+        } else {
+            piece
+        }
+    });
+    pieces.collect::<Vec<&[u8]>>().join(&b'/')
+}
+
 /// A path that somebody sent.
 pub struct Path<'a>(pub &'a [u8]);
 
 impl Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let told = &self.0[..self.0.len().min(PATH_LEN_MAX)];
-        let more = if told.len() < self.0.len() { "..." } else { "" };
+        let path = without_keys(self.0);
+        let told = &path[..path.len().min(PATH_LEN_MAX)];
+        let more = if told.len() < path.len() { "..." } else { "" };
         write!(f, "request \"{}{more}\"", told.escape_ascii())
     }
 }
@@ -230,5 +244,19 @@ mod tests {
         assert_eq!(path.to_string(), r#"request "/a\r\n\"\x00\xc3\xa4""#);
         let long = Path(&[b'/'; 1000]).to_string();
         assert_eq!(long, format!("request \"{}...\"", "/".repeat(64)));
+    }
+
+    #[test]
+    fn a_key_is_not_told_where_its_path_has_a_slip() {
+        let key = "0123456789abcdefghijklmnopqrstuv";
+        for path in [
+            format!("/{key}/anounce"),
+            format!("/announce/{key}/x"),
+            format!("/{key}"),
+            format!("//{key}//scrap"),
+        ] {
+            let told = Path(path.as_bytes()).to_string();
+            assert!(!told.contains(&key[8..]), "{told}");
+        }
     }
 }

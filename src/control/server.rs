@@ -52,6 +52,7 @@ use super::problem::Problem;
 use super::state::State;
 use crate::http::tls::Tls;
 use crate::net::low_priority;
+use crate::request_log::without_keys;
 
 /// How long it is waited when a connection cannot be accepted, mostly for lack of open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -370,7 +371,8 @@ pub(super) async fn frame(state: State, request: Request, next: Next) -> Respons
     let status = response.status();
     state.counters.count_answered(status);
     if status == StatusCode::INTERNAL_SERVER_ERROR {
-        debug!("{method} {path:?} was answered {status}");
+        let path = without_keys(path.as_bytes()).escape_ascii().to_string();
+        debug!("{method} \"{path}\" was answered {status}");
     }
     response.headers_mut().insert(REQUEST_ID, name);
     response
