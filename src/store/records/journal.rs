@@ -6,7 +6,8 @@ use heed::RwTxn;
 use serde::{Deserialize, Serialize};
 
 use super::schema::{
-    self, Tables, malformed, number_key, read_journal_action, read_journal_entry, read_number_key,
+    self, Tables, malformed, next_number, number_key, read_journal_action, read_journal_entry,
+    read_number_key,
 };
 use super::{Records, Result};
 
@@ -141,7 +142,7 @@ impl Records {
             let last = tables.journal.last(txn)?.map(|(key, _)| key);
             let mut number = last.map_or(Ok(0), number_of)?;
             for entry in entries {
-                number += 1;
+                number = next_number(number, "the journal")?;
                 let value = schema::write_journal_entry(entry);
                 tables.journal.put(txn, &number_key(number), &value)?;
             }

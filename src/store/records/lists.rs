@@ -7,8 +7,8 @@ use ipnet::IpNet;
 
 use super::pages::Paged;
 use super::schema::{
-    self, Tables, malformed, network_key, number_key, read_info_hash, read_network_key, read_note,
-    read_number, read_number_key,
+    self, Tables, malformed, network_key, next_number, number_key, read_info_hash,
+    read_network_key, read_note, read_number, read_number_key,
 };
 use super::{Records, Result};
 use crate::store::disk::Bytewise;
@@ -154,7 +154,10 @@ fn add<K: AsRef<[u8]>>(
     }
     let number = match tables.notes.last(txn)? {
         None => 1,
-        Some((key, _)) => read_number_key(key).ok_or_else(|| malformed("the notes"))? + 1,
+        Some((key, _)) => {
+            let highest = read_number_key(key).ok_or_else(|| malformed("the notes"))?;
+            next_number(highest, "the notes")?
+        }
     };
     let mut added = 0;
     let mut released = Released::default();

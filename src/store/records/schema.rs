@@ -192,6 +192,11 @@ pub(super) fn read_number_key(key: &[u8]) -> Option<u64> {
     key.try_into().ok().map(u64::from_be_bytes)
 }
 
+/// The number behind one of `what`. That there is none, as only damage would have it, is an error.
+pub(super) fn next_number(last: u64, what: &str) -> heed::Result<u64> {
+    last.checked_add(1).ok_or_else(|| malformed(what))
+}
+
 /// The number that a value is.
 pub(super) fn read_number(value: &[u8]) -> Option<u64> {
     Reader(value).u64()

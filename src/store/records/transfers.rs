@@ -6,8 +6,8 @@ use std::ops::Bound;
 use heed::{RoTxn, RwTxn};
 
 use super::schema::{
-    self, KEY_NUMBER, Tables, malformed, number_key, read_number, read_number_key, read_transfer,
-    transfer_key,
+    self, KEY_NUMBER, Tables, malformed, next_number, number_key, read_number, read_number_key,
+    read_transfer, transfer_key,
 };
 use super::{Records, Result};
 use crate::gate::keys::AnnounceKey;
@@ -72,7 +72,7 @@ impl Records {
                 };
                 asked = Some((credit.key, known));
                 if known {
-                    number += 1;
+                    number = next_number(number, "meta")?;
                     write_credit(tables, txn, credit, number)?;
                 }
             }

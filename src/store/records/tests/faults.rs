@@ -10,6 +10,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use super::model::Model;
+use super::schema::{KEY_NUMBER, number_key, write_note};
 use super::*;
 
 const FILE: &str = "records.mdb";
@@ -377,4 +378,35 @@ fn without_room_for_a_file_nothing_is_in_it_until_there_is() {
         );
         assert_eq!(records.hashes(List::Blocked).unwrap().len(), 2);
     });
+}
+
+/// A number behind which there is none, as only damage leaves it.
+#[test]
+fn a_file_whose_numbers_are_used_up_is_an_error_and_no_panic() {
+    let folder = quick_folder();
+    let records = opened(folder.path());
+    records.add_key(&key(1), &ROW).unwrap();
+    let last = number_key(u64::MAX);
+    records
+        .write(None, |tables, txn| {
+            let number = u64::MAX.to_le_bytes();
+            tables.meta.put(txn, KEY_NUMBER, &number)?;
+            tables.notes.put(txn, &last, &write_note(1, &note("")))?;
+            tables.journal.put(txn, &last, b"")
+        })
+        .unwrap();
+    let entry = JournalEntry {
+        at_unix_s: NOON,
+        by: String::new(),
+        action: Action::Block,
+        subject: String::new(),
+        reason: String::new(),
+    };
+    let credited = records.credit(&[credit(key(1), hash(1))]);
+    let listed = records.add(List::Blocked, &[hash(1)], &note(""));
+    let written = records.write_journal(&[entry]);
+    for failed in [credited.err(), listed.err(), written.err()] {
+        let sentence = failed.expect("an error").to_string();
+        assert!(sentence.contains("is damaged"), "{sentence}");
+    }
 }
