@@ -14,6 +14,7 @@ pub struct ControlCounters {
     auth_failures: AtomicU64,
     evicted: AtomicU64,
     refused: AtomicU64,
+    accept_failed: AtomicU64,
     /// By [`Login`].
     logins: [AtomicU64; Login::ALL.len()],
     logouts: AtomicU64,
@@ -69,6 +70,8 @@ pub struct ControlTotals {
     pub evicted: u64,
     /// Connections that found no room.
     pub refused: u64,
+    /// Connections that could not be accepted.
+    pub accept_failed: u64,
     logins: [u64; Login::ALL.len()],
     /// Sessions that were ended by who had begun them.
     pub logouts: u64,
@@ -96,6 +99,10 @@ impl ControlCounters {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn count_accept_failed(&self) {
+        self.accept_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn count_login(&self, login: Login) {
         self.logins[login as usize].fetch_add(1, Ordering::Relaxed);
     }
@@ -116,6 +123,7 @@ impl ControlCounters {
             auth_failures: get(&self.auth_failures),
             evicted: get(&self.evicted),
             refused: get(&self.refused),
+            accept_failed: get(&self.accept_failed),
             logins: self.logins.each_ref().map(get),
             logouts: get(&self.logouts),
             refusals: self.refusals.each_ref().map(get),
@@ -142,6 +150,7 @@ impl ControlTotals {
             ("auth_failures", self.auth_failures),
             ("connections_evicted", self.evicted),
             ("connections_refused", self.refused),
+            ("accept_failed", self.accept_failed),
         ];
         let others = others.map(|(name, n)| (name.to_owned(), n));
         let logins =

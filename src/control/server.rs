@@ -34,7 +34,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use log::debug;
+use log::{debug, warn};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
@@ -53,6 +53,7 @@ use super::state::State;
 use crate::http::tls::Tls;
 use crate::net::low_priority;
 use crate::request_log::without_keys;
+use crate::seldom::Seldom;
 
 /// How long it is waited when a connection cannot be accepted, mostly for lack of open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -166,6 +167,7 @@ struct Serving {
 
 impl Serving {
     async fn serve(mut self, listener: &TcpListener) {
+        let mut complaints = Seldom::default();
         let mut connections = JoinSet::new();
         loop {
             let is_open = !*self.paused.borrow_and_update();
@@ -183,7 +185,13 @@ impl Serving {
                     }
                 }
                 Err(error) => {
-                    debug!("the control server cannot accept a connection: {error}");
+                    self.state.counters.count_accept_failed();
+                    if let Some(more) = complaints.pass(self.state.clock.now().uptime_s) {
+                        warn!(
+                            "the control server cannot accept a connection: {error}; raise the limit of \
+                             open files{more}"
+                        );
+                    }
                     sleep(ACCEPT_PAUSE).await;
                 }
             }

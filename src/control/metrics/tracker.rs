@@ -150,7 +150,7 @@ static CONTROL_DENIED: Metric = Metric::counter(
 static CONTROL_CONNECTIONS: Metric = Metric::counter(
     "shoal_control_connections_lost_total",
     &["reason"],
-    "Connections of the control server that were closed to make room, or found none",
+    "Connections of the control server that were closed to make room, found none, or could not be accepted",
 );
 static LOGINS: Metric = Metric::counter(
     "shoal_control_logins_total",
@@ -266,7 +266,8 @@ pub(super) fn collect(state: &Parts, page: &mut Page) {
     page.set(&CONTROL_DENIED, control.auth_failures);
     page.family(&CONTROL_CONNECTIONS)
         .add(&["evicted"], control.evicted)
-        .add(&["refused"], control.refused);
+        .add(&["refused"], control.refused)
+        .add(&["accept_failed"], control.accept_failed);
     for login in Login::ALL {
         page.family(&LOGINS)
             .add(&[login.name()], control.logins(login));
