@@ -72,8 +72,10 @@ pub struct Parts {
     pub config: Config,
     /// One walk over all torrents at a time: each holds as many rows as it was asked for.
     pub walks: Arc<Semaphore>,
-    /// One page of metrics at a time: whoever may have it may ask for it as often as he likes.
-    pub(super) metrics: Semaphore,
+    /// One page of metrics at a time, and one of the blocklist that is public: whoever may have them may ask
+    /// as often as he likes, and go before he has it.
+    pub(super) metrics: Arc<Semaphore>,
+    pub(super) published: Arc<Semaphore>,
     pub(super) auth_warning: Seldom,
     /// Who listens to events.
     pub(super) audience: Audience,
@@ -147,7 +149,8 @@ impl State {
             events: given.events,
             config: given.config,
             walks: Arc::new(Semaphore::new(1)),
-            metrics: Semaphore::new(1),
+            metrics: Arc::new(Semaphore::new(1)),
+            published: Arc::new(Semaphore::new(1)),
             auth_warning: Seldom::default(),
             audience: Audience::default(),
             kernel_drops: Default::default(),

@@ -1,5 +1,7 @@
 //! Who did what and when; of that the takedowns, and the blocked torrents, which may be public.
 
+use std::sync::Arc;
+
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
@@ -99,8 +101,11 @@ async fn published(
             "this tracker does not publish its blocklist",
         ));
     }
+    // Anybody may ask for the middle of a long list, which is counted from its end. Never closed.
+    let turn = Arc::clone(&state.published).acquire_owned().await;
     let read = state
         .on_disk(move |state| {
+            let _turn = turn;
             let records = state.registrar.records().ok_or(RegistrarError::NoStore)?;
             let read = records.page(List::Blocked, page.offset, page.limit());
             read.map_err(RegistrarError::from)

@@ -16,6 +16,7 @@ mod tracker;
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
@@ -50,9 +51,13 @@ async fn metrics(state: State, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT);
     let format = Format::of(accept.and_then(|value| value.to_str().ok()).unwrap_or(""));
     // It is never closed.
-    let _turn = state.metrics.acquire().await;
+    let turn = Arc::clone(&state.metrics).acquire_owned().await;
     let written = state
-        .on_disk(move |parts| collect(parts, &Host::of_ourselves(Path::new("/"))).write(format))
+        .on_disk(move |parts| {
+            // Until it is written, whether anybody still waits for it or not.
+            let _turn = turn;
+            collect(parts, &Host::of_ourselves(Path::new("/"))).write(format)
+        })
         .await;
     match written {
         Ok(text) => ([(header::CONTENT_TYPE, format.content_type())], text).into_response(),
