@@ -193,7 +193,11 @@ pub fn bind_unix(path: &Path) -> Result<UnixListener, String> {
         let file = SocketFile::at(path)?;
         Ok(UnixListener { socket, file })
     };
-    bind().map_err(|error: io::Error| refuse(error.to_string()))
+    bind().map_err(|error: io::Error| {
+        refuse(format!(
+            "{error}; make its folder, let the tracker write there, or choose another path"
+        ))
+    })
 }
 
 #[cfg(test)]

@@ -104,7 +104,12 @@ fn read_file(key: &str, path: &str) -> Result<Vec<u8>, String> {
     if path.is_empty() {
         return Ok(Vec::new());
     }
-    fs::read(path).map_err(|error| format!("access.{key}: {path} cannot be read: {error}"))
+    fs::read(path).map_err(|error| {
+        format!(
+            "access.{key}: {path} cannot be read: {error}; correct the path, or let the user that the \
+             tracker runs as read it"
+        )
+    })
 }
 
 fn address_policy(config: &Config) -> AddressPolicy {

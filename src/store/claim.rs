@@ -61,7 +61,11 @@ impl Claim {
     pub fn stake(folder: &Path) -> Result<Self, Refusal> {
         let path = folder.join(LOCK_FILE);
         let explain = |what: &str, path: &Path, error: &dyn std::fmt::Display| {
-            Refusal::Unusable(format!("cannot {what} {}: {error}", path.display()))
+            Refusal::Unusable(format!(
+                "cannot {what} {}: {error}; let the user that the tracker runs as write there, or give \
+                 store.path another folder",
+                path.display()
+            ))
         };
         DirBuilder::new()
             .recursive(true)

@@ -71,7 +71,10 @@ impl<const N: usize> Disk<N> {
         let path = claim.path(layout.file);
         let shown = path.display();
         let unusable = |error: &dyn std::fmt::Display| {
-            Refusal::Unusable(format!("cannot open the store {shown}: {error}"))
+            Refusal::Unusable(format!(
+                "cannot open the store {shown}: {error}; let the user that the tracker runs as read and \
+                 write it"
+            ))
         };
         let len = match File::open(&path) {
             Ok(file) => {

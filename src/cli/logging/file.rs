@@ -43,7 +43,10 @@ impl LogFile {
         let path = PathBuf::from(&log.file);
         let refused = |error: io::Error| {
             let path = path.display();
-            format!("cannot write to log.file = \"{path}\": {error}")
+            format!(
+                "cannot write to log.file = \"{path}\": {error}; name a file in a folder that is there \
+                 and may be written to"
+            )
         };
         if Uid::effective().is_root()
             && let Ok(Some(user)) = User::from_name(user)
