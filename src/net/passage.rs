@@ -114,7 +114,7 @@ impl Passage {
 
 /// Closes what this process has inherited beside input, output and errors: connections of clients, which
 /// libraries may leave open to children. To be called before anything is opened.
-pub fn close_inherited() {
+pub(crate) fn close_inherited() {
     // SAFETY: takes numbers alone; and as nothing has been opened yet, nobody has a descriptor that it
     // closes. A kernel without it (before Linux 5.9) leaves them open until this process ends.
     unsafe {
