@@ -82,7 +82,7 @@ impl Errands {
         let mut seen = HashSet::new();
         let mut peers = Vec::new();
         loop {
-            let room = Vec::with_capacity((peers_max - peers.len()).min(PAGE));
+            let room = Vec::with_capacity(peers_max.saturating_sub(peers.len()).min(PAGE));
             let page = self
                 .ask(core, Errand::swarm(info_hash, cursor, room))
                 .await?;
@@ -91,7 +91,9 @@ impl Errands {
             };
             peers.extend(page.peers.into_iter().filter(|peer| seen.insert(peer.addr)));
             cursor = page.cursor;
-            if cursor.is_at_end() || peers.len() == peers_max {
+            // The allocator may give more room than was asked for.
+            if cursor.is_at_end() || peers.len() >= peers_max {
+                peers.truncate(peers_max);
                 let totals = page.totals;
                 return Ok(Some(SwarmView { totals, peers }));
             }
