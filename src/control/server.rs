@@ -52,6 +52,7 @@ use super::problem::Problem;
 use super::state::State;
 use crate::http::tls::Tls;
 use crate::net::low_priority;
+use crate::net::tcp::accept_remedy;
 use crate::request_log::without_keys;
 use crate::seldom::Seldom;
 
@@ -187,9 +188,9 @@ impl Serving {
                 Err(error) => {
                     self.state.counters.count_accept_failed();
                     if let Some(more) = complaints.pass(self.state.clock.now().uptime_s) {
+                        let remedy = accept_remedy(&error);
                         warn!(
-                            "the control server cannot accept a connection: {error}; raise the limit of \
-                             open files{more}"
+                            "the control server cannot accept a connection: {error}; {remedy}{more}"
                         );
                     }
                     sleep(ACCEPT_PAUSE).await;

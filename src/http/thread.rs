@@ -35,6 +35,7 @@ use crate::control::Event;
 use crate::counters::{Tally, ThreadCounters};
 use crate::gate::access::Access;
 use crate::limits::HEAD_LEN_MAX;
+use crate::net::tcp::accept_remedy;
 use crate::seldom::Seldom;
 use crate::shard::Counter;
 
@@ -254,9 +255,8 @@ async fn accept(listener: Listener, door: Arc<Door>, thread: Rc<Thread>) -> Infa
                 }
                 thread.counters.tally(Tally::AcceptFailed, 1);
                 if let Some(more) = complaints.pass(thread.clock.now().uptime_s) {
-                    warn!(
-                        "cannot accept a connection: {error}; raise the limit of open files{more}"
-                    );
+                    let remedy = accept_remedy(&error);
+                    warn!("cannot accept a connection: {error}; {remedy}{more}");
                 }
                 thread.make_room();
                 sleep(ACCEPT_PAUSE).await;

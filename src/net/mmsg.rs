@@ -110,11 +110,7 @@ impl Mmsg {
             // What poll wrote is not to be trusted; receive will find the sockets empty.
             self.polled.iter_mut().for_each(|polled| polled.revents = 0);
             let error = io::Error::last_os_error();
-            return if error.kind() == io::ErrorKind::Interrupted {
-                Ok(())
-            } else {
-                Err(error)
-            };
+            return pass_over(error);
         }
         if self.polled.last().is_some_and(|polled| polled.revents != 0) {
             self.doorbell.silence();
@@ -162,11 +158,7 @@ impl Mmsg {
             )
         };
         let Ok(received) = usize::try_from(received) else {
-            let error = io::Error::last_os_error();
-            return match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(()),
-                _ => Err(error),
-            };
+            return pass_over(io::Error::last_os_error());
         };
         for slot in taken..taken + received {
             let (head, arrival) = (&self.receives[slot], &self.arrivals[slot]);
@@ -225,5 +217,14 @@ impl Mmsg {
             });
             rest = rest.get_mut(done.max(1)..).unwrap_or_default();
         }
+    }
+}
+
+/// Nothing came: nobody sent, a signal did, or the kernel is short of memory for the moment, as the ring takes
+/// it too. Anything else ends the core.
+fn pass_over(error: io::Error) -> io::Result<()> {
+    match error.raw_os_error() {
+        Some(libc::EAGAIN | libc::EINTR | libc::ENOBUFS | libc::ENOMEM) => Ok(()),
+        _ => Err(error),
     }
 }

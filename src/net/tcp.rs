@@ -200,6 +200,16 @@ pub fn bind_unix(path: &Path) -> Result<UnixListener, String> {
     })
 }
 
+/// What to do about a connection that cannot be accepted.
+pub fn accept_remedy(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EMFILE) => "raise LimitNOFILE of systemd or ulimit -n",
+        Some(libc::ENFILE) => "raise fs.file-max, or see which program holds so many files",
+        Some(libc::ENOBUFS | libc::ENOMEM) => "the kernel is short of memory, see `free -m`",
+        _ => "the kernel log may say more, see `dmesg`",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
