@@ -56,3 +56,4 @@ pub mod request_log;
 pub mod seldom;
 pub mod similar;
 pub mod store;
+mod sync;

@@ -11,10 +11,11 @@ use shoal::counters::{ThreadCounters, Totals};
 use shoal::gate::access::{Access, HashAccess};
 use shoal::gate::address_policy::AddressPolicy;
 use shoal::gate::connection_id::ConnectionIds;
+use shoal::limits::HANDOVER_QUEUE_LEN;
 use shoal::net::steering::Steering;
 use shoal::net::{Datagram, Doorbell, Net, Origin};
 use shoal::request_log::RequestLog;
-use shoal::shard::{Mesh, Rules, Shard};
+use shoal::shard::{Collector, Counter, Mesh, Rules, Shard};
 use shoal::swarm::{self, Swarms};
 use shoal::wire::udp::{ANNOUNCE_LEN, TransactionId, ask};
 use shoal::wire::{Event, NumWant};
@@ -107,16 +108,31 @@ pub struct Seat {
 impl Seat {
     /// Places for so many cores, each of which owns the torrents that [`steering`] gives it.
     pub fn among(cores: usize) -> io::Result<Vec<Self>> {
+        Ok(Self::beside(cores, 0, HANDOVER_QUEUE_LEN)?.0)
+    }
+
+    /// The same beside so many HTTP threads, with room for `queue_len` requests in front of each core.
+    pub fn beside(
+        cores: usize,
+        http_threads: usize,
+        queue_len: usize,
+    ) -> io::Result<(Vec<Self>, Vec<Counter>)> {
         let doorbells: Vec<Arc<Doorbell>> = (0..cores)
             .map(|_| Doorbell::new().map(Arc::new))
             .collect::<io::Result<_>>()?;
-        let (meshes, _) = Mesh::between(&doorbells, 0);
+        let (meshes, counters) = Mesh::with_room(queue_len, &doorbells, http_threads);
         let seat = |(mesh, doorbell)| Self {
             mesh,
             doorbell,
             cores,
         };
-        Ok(meshes.into_iter().zip(doorbells).map(seat).collect())
+        let seats = meshes.into_iter().zip(doorbells).map(seat).collect();
+        Ok((seats, counters))
+    }
+
+    /// How others ask all cores for their torrents, and send them on errands.
+    pub fn collector(&self) -> Collector {
+        self.mesh.collector()
     }
 }
 
@@ -124,6 +140,8 @@ impl Seat {
 pub struct BareCore {
     shard: Shard,
     net: Net,
+    mesh: Mesh,
+    doorbell: Arc<Doorbell>,
 }
 
 impl BareCore {
@@ -165,9 +183,11 @@ impl BareCore {
         let random = fastrand::Rng::with_seed(mesh.me() as u64);
         let counters: Arc<ThreadCounters> = Arc::default();
         Ok(Self {
+            mesh: mesh.clone(),
             shard: Shard::new(rules, access, swarms, mesh, counters, random),
             // Without a socket, what is sent is forgotten.
-            net: Net::new(None, Vec::new(), doorbell)?,
+            net: Net::new(None, Vec::new(), Arc::clone(&doorbell))?,
+            doorbell,
         })
     }
 
@@ -179,7 +199,55 @@ impl BareCore {
 
     /// The same with any datagrams, at any time.
     pub fn turn_at<'a>(&mut self, now: Now, datagrams: impl Iterator<Item = Datagram<'a>>) {
-        let Self { shard, net } = self;
+        self.answer(now, datagrams, |_, _| ());
+    }
+
+    /// A whole turn, which ends with the sweep, errands and exports; `replied` learns what would be sent, and to
+    /// whom.
+    pub fn whole_turn<'a>(
+        &mut self,
+        now: Now,
+        datagrams: impl Iterator<Item = Datagram<'a>>,
+        replied: impl FnMut(SocketAddr, &[u8]),
+    ) {
+        self.answer(now, datagrams, replied);
+        self.shard.sweep(now);
+        self.shard.run_errand(now);
+        self.shard.export();
+    }
+
+    /// True when the core may sleep until [`Self::is_called`]: it has nothing more to do, and will be woken.
+    pub fn falls_asleep(&self) -> bool {
+        let handovers_wait = self.shard.about_to_sleep();
+        let sleeps = !handovers_wait && !self.shard.has_more_to_do();
+        if !sleeps {
+            self.shard.awake();
+        }
+        sleeps
+    }
+
+    /// True when somebody has rung since it fell asleep.
+    pub fn is_called(&self) -> bool {
+        !self.doorbell.is_unrung()
+    }
+
+    /// Ends its sleep.
+    pub fn wake_up(&self) {
+        self.shard.awake();
+    }
+
+    /// How many scrapes over several cores could begin now.
+    pub fn idle_scrapes(&self) -> usize {
+        self.mesh.idle_scrapes()
+    }
+
+    fn answer<'a>(
+        &mut self,
+        now: Now,
+        datagrams: impl Iterator<Item = Datagram<'a>>,
+        mut replied: impl FnMut(SocketAddr, &[u8]),
+    ) {
+        let Self { shard, net, .. } = self;
         let (_, outbox) = net.boxes();
         shard.begin_turn();
         for datagram in datagrams {
@@ -188,6 +256,7 @@ impl BareCore {
         shard.take_handovers(outbox);
         shard.prefetch();
         shard.answer_announces(now, outbox);
+        outbox.iter().for_each(|(to, bytes)| replied(to, bytes));
         // The kernel is not asked, so it cannot refuse.
         let _ = net.send();
     }

@@ -1,6 +1,6 @@
 //! How all HTTP threads are told to let nobody in, and tell that they have answered all who were in.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 
 /// One for all threads of a tracker. Listening sockets stay as they are: whoever connects meanwhile waits
 /// in the kernel's queue, for these threads or for those of another process.

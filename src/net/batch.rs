@@ -1,9 +1,10 @@
 //! Inbox and outbox: fixed memory in which a turn finds its datagrams and leaves its replies.
 
 use std::io;
+use std::net::SocketAddr;
 
 use super::Origin;
-use super::addr::{CONTROL_LEN, Control, NAME_LEN, write_local, write_name};
+use super::addr::{CONTROL_LEN, Control, NAME_LEN, read_name, write_local, write_name};
 use super::memory::Pages;
 use crate::limits::{
     RECEIVE_SLOT_LEN, RECEIVE_SLOTS, REPLY_LEN_MAX, SEND_SLOTS, TURN_DATAGRAMS_MAX,
@@ -164,6 +165,22 @@ impl Outbox {
         head.address(origin, slot.as_mut_ptr(), len);
         self.len += 1;
         Some(len)
+    }
+
+    /// The replies, and to whom they go, read back from what the kernel is given.
+    pub fn iter(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
+        self.heads().iter().filter_map(|head| {
+            let to = read_name(&head.name[..head.message.msg_namelen as usize])?;
+            // SAFETY: the part was written by `reply` and lies inside its slot; slots are written only
+            // through `&mut self`.
+            let bytes = unsafe {
+                std::slice::from_raw_parts(
+                    head.part.iov_base.cast_const().cast(),
+                    head.part.iov_len,
+                )
+            };
+            Some((to, bytes))
+        })
     }
 
     /// True when no reply waits.

@@ -47,7 +47,7 @@ impl Mmsg {
         let descriptors = sockets
             .iter()
             .map(AsRawFd::as_raw_fd)
-            .chain([doorbell.fd()]);
+            .chain([doorbell.event().fd()]);
         let polled = descriptors
             .map(|fd| libc::pollfd {
                 fd,
@@ -113,7 +113,7 @@ impl Mmsg {
             return pass_over(error);
         }
         if self.polled.last().is_some_and(|polled| polled.revents != 0) {
-            self.doorbell.silence();
+            self.doorbell.event().clear();
         }
         Ok(())
     }

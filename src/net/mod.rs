@@ -17,6 +17,7 @@
 mod addr;
 mod batch;
 mod doorbell;
+mod event;
 mod memory;
 mod mmsg;
 pub mod passage;

@@ -180,7 +180,7 @@ impl Ring {
             };
             match completion.user_data() {
                 DOORBELL => {
-                    self.doorbell.silence();
+                    self.doorbell.event().clear();
                     if !cqueue::more(completion.flags()) {
                         self.arm_doorbell()?;
                     }
@@ -301,7 +301,8 @@ impl Ring {
     }
 
     fn arm_doorbell(&mut self) -> io::Result<()> {
-        let poll = opcode::PollAdd::new(Fd(self.doorbell.fd()), libc::POLLIN as u32).multi(true);
+        let poll =
+            opcode::PollAdd::new(Fd(self.doorbell.event().fd()), libc::POLLIN as u32).multi(true);
         self.push(&poll.build().user_data(DOORBELL))
     }
 

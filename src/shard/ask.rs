@@ -10,12 +10,8 @@
 //! An [`Ask`] is a form that goes back and forth: question and answer lie in the same memory, which the
 //! thread uses again for the next request.
 
-use atomic_waker::AtomicWaker;
-use crossbeam_queue::ArrayQueue;
-use std::task::Waker;
-
 use super::sheet::Sheet;
-use crate::limits::{ASKS_MAX, HTTP_PEERS_MAX};
+use crate::limits::HTTP_PEERS_MAX;
 use crate::swarm::{Announced, PeerAddr, PeerAnnounce, PeerDetails, State, Swarms};
 use crate::wire::udp::{PEER_V4_LEN, PEER_V6_LEN};
 use crate::wire::{Event, InfoHash, PeerId};
@@ -256,46 +252,3 @@ pub const NO_DETAILS: PeerDetails = PeerDetails {
     updated_s: 0,
     key: 0,
 };
-
-/// Where the cores put the answers for one HTTP thread.
-pub struct Desk {
-    answers: ArrayQueue<Box<Ask>>,
-    bell: AtomicWaker,
-}
-
-impl Desk {
-    /// An empty desk.
-    pub fn new() -> Self {
-        Self {
-            answers: ArrayQueue::new(ASKS_MAX),
-            bell: AtomicWaker::new(),
-        }
-    }
-
-    /// Puts an answer there. Nobody is told before [`Desk::ring`].
-    pub(super) fn put(&self, ask: Box<Ask>) {
-        // A thread has no more forms than fit, so there is room.
-        drop(self.answers.push(ask));
-    }
-
-    /// Wakes the thread, if it sleeps.
-    pub fn ring(&self) {
-        self.bell.wake();
-    }
-
-    /// The thread is about to wait; it must take what is there after this.
-    pub fn listen(&self, waker: &Waker) {
-        self.bell.register(waker);
-    }
-
-    /// The next answer.
-    pub fn take(&self) -> Option<Box<Ask>> {
-        self.answers.pop()
-    }
-}
-
-impl Default for Desk {
-    fn default() -> Self {
-        Self::new()
-    }
-}

@@ -2,9 +2,9 @@
 //! them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::net::Doorbell;
+use crate::sync::{AtomicBool, Ordering};
 
 /// One core's. It serves all who ask over its mailbox meanwhile.
 pub struct Hold {

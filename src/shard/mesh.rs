@@ -8,16 +8,16 @@
 
 use std::sync::Arc;
 
-use crossbeam_queue::ArrayQueue;
-
 use super::answer::AnnounceJob;
-use super::ask::{Ask, Desk};
+use super::ask::Ask;
+use super::desk::Desk;
 use super::errand::Errand;
 use super::export::Export;
 use super::sheet::Sheet;
 use super::succession::Succession;
 use crate::limits::{HANDOVER_QUEUE_LEN, TRAVELLING_SCRAPES_MAX};
 use crate::net::{Doorbell, Origin};
+use crate::sync::ArrayQueue;
 use crate::wire::udp::{InfoHashes, TransactionId};
 
 /// A request on its way to the core that owns it.
@@ -48,10 +48,10 @@ struct Mailbox {
 }
 
 impl Mailbox {
-    /// An empty mailbox; `doorbell` wakes its core.
-    fn new(doorbell: Arc<Doorbell>) -> Self {
+    /// An empty mailbox with room for `len` requests; `doorbell` wakes its core.
+    fn new(len: usize, doorbell: Arc<Doorbell>) -> Self {
         Self {
-            queue: ArrayQueue::new(HANDOVER_QUEUE_LEN),
+            queue: ArrayQueue::new(len),
             doorbell,
         }
     }
@@ -158,9 +158,18 @@ impl Counter {
 impl Mesh {
     /// One mesh a core, over a doorbell a core, and a counter for each of `http_threads`.
     pub fn between(doorbells: &[Arc<Doorbell>], http_threads: usize) -> (Vec<Self>, Vec<Counter>) {
+        Self::with_room(HANDOVER_QUEUE_LEN, doorbells, http_threads)
+    }
+
+    /// The same with room for `len` requests in front of each core, at least one.
+    pub fn with_room(
+        len: usize,
+        doorbells: &[Arc<Doorbell>],
+        http_threads: usize,
+    ) -> (Vec<Self>, Vec<Counter>) {
         let mailboxes: Arc<[Mailbox]> = doorbells
             .iter()
-            .map(|doorbell| Mailbox::new(Arc::clone(doorbell)))
+            .map(|doorbell| Mailbox::new(len, Arc::clone(doorbell)))
             .collect();
         let spare = ArrayQueue::new(TRAVELLING_SCRAPES_MAX);
         if doorbells.len() > 1 {
@@ -254,6 +263,11 @@ impl Mesh {
     pub fn finish(&self, scrape: Box<TravellingScrape>) {
         // There is room: it came from there.
         drop(self.spare.push(scrape));
+    }
+
+    /// How many scrapes could begin now; all of them when none is on its way.
+    pub fn idle_scrapes(&self) -> usize {
+        self.spare.len()
     }
 
     /// The core is about to sleep; true when it must not, because requests wait.

@@ -4,6 +4,7 @@ mod admit;
 mod announce;
 mod answer;
 mod ask;
+mod desk;
 mod errand;
 mod errands;
 mod export;
@@ -18,7 +19,8 @@ mod turn;
 mod verbose;
 
 pub use answer::{AnnounceJob, Shard};
-pub use ask::{Ask, Desk, Matter, NO_DETAILS};
+pub use ask::{Ask, Matter, NO_DETAILS};
+pub use desk::Desk;
 pub use errand::{Errand, PeerView, Returning};
 pub use errands::{Busy, Errands, SwarmView};
 pub use export::{Chunk, Export, Row};

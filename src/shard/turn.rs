@@ -18,7 +18,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::answer::Shard;
@@ -27,6 +26,7 @@ use crate::clock::Clock;
 use crate::counters::Tally;
 use crate::net::Net;
 use crate::swarm::Swarms;
+use crate::sync::{AtomicBool, Ordering};
 
 /// How long an idle core sleeps: it looks at the clock once a second, to sweep.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -121,7 +121,7 @@ pub struct Settings {
 }
 
 /// Address and port of a peer, as replies carry them.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum PeerAddr {
     /// Four bytes of address, two of port.
     V4([u8; 6]),
