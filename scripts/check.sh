@@ -42,7 +42,7 @@ check_dependencies() {
         step cargo deny --workspace check
     else
         step cargo deny --workspace check licenses bans sources
-        echo "skipped: advisories (their database cannot be fetched)"
+        echo "skipped: advisories (their database on github.com cannot be fetched)"
     fi
 }
 

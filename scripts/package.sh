@@ -8,17 +8,21 @@ usage: scripts/package.sh [OPTION...]
 
 Builds Shoal in its release profile and makes a package for Debian of it with cargo-deb, which gets the
 options and is installed below the target folder if the host has none. The last line is the path of the
-package. What it installs stands in Cargo.toml.
+package. What it installs stands in Cargo.toml; a bill of materials (scripts/sbom.sh) and the licences of
+all that is linked are with it. The program is the same bytes wherever the tree lies (docs/building.md).
 HELP
     exit
 fi
 
 # shellcheck source=scripts/lib/need.sh
 . "$root/scripts/lib/need.sh"
+# shellcheck source=scripts/lib/release.sh
+. "$root/scripts/lib/release.sh"
 need_rust
 need "gcc libc6-dev" links_programs
 need git command -v git # a library calls it while it is built
 need dpkg-dev command -v dpkg-shlibdeps
+need jq command -v jq # for the bill of materials
 install_missing
 
 cd "$root"
@@ -49,6 +53,7 @@ notices() {
         done
 }
 
+release_environment "$root" "$CARGO_TARGET_DIR"
 cargo build --release --locked
 made="$CARGO_TARGET_DIR/package"
 mkdir -p "$made"
@@ -58,4 +63,6 @@ for shell in bash zsh fish; do
     "$shoal" completions "$shell" >"$made/shoal.$shell"
 done
 notices | gzip -9n >"$made/third-party-licences.gz"
+"$root/scripts/sbom.sh" "$made/shoal.cdx.json"
+gzip -9nf "$made/shoal.cdx.json"
 cargo deb --no-build --locked --strip "$@"

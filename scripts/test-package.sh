@@ -95,6 +95,7 @@ END
 
 files >"$made/before"
 expect "it installs" inside dpkg -i /root/shoal-1.deb
+expect "it tells what it is made of" test -s "$host/usr/share/doc/shoal/shoal.cdx.json.gz"
 expect "the program runs" inside shoal --version
 expect "the user is there" inside getent passwd shoal
 expect "the folder of the configuration is for root and the tracker" mode_is "drwxr-x--- root:shoal" /etc/shoal

@@ -12,7 +12,8 @@ clients that meet through the tracker in tests/real_clients.rs (aria2, Transmiss
 Debian's Python), what stands around HTTP in tests/http*.rs (curl, openssl, nginx with its stream
 module, HAProxy, Caddy), the tracker that tests/conformance.rs tells apart (opentracker), what reads the metrics in
 tests/metrics.rs (Prometheus with promtool), the browser that looks at the pages (Chromium with its
-driver), and what counts the instructions of bench/tests/instructions.rs (valgrind). axe-core, which
+driver), what counts the instructions of bench/tests/instructions.rs (valgrind), and what writes the bill of
+materials (jq). axe-core, which
 looks for what keeps people from using the pages, comes with npm from its registry.
 
 Builds and tests use two cores, unless CARGO_BUILD_JOBS and RUST_TEST_THREADS say otherwise.
@@ -42,6 +43,7 @@ need "nginx libnginx-mod-stream" passes_connections
 need haproxy in_path haproxy
 need caddy in_path caddy
 need valgrind command -v valgrind
+need jq command -v jq
 need_axe
 install_missing
 fetch_axe
