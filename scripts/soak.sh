@@ -23,7 +23,8 @@ started, and takes about one CPU; it can run beside other work.
   --help             this text
 
 All others go to `shoal-bench soak`, which has them in its --help: --rate 5000, --torrents 20000,
---interval 15, --restart-every MINUTES (SIGUSR2; never), --set KEY=VALUE of the configuration.
+--interval 15, --latency-slack MS (5), --restart-every MINUTES (by SIGUSR2; never), --set KEY=VALUE of the
+configuration.
 TEXT
 }
 

@@ -10,6 +10,7 @@ mod instructions;
 mod load;
 mod memory;
 mod process;
+mod soak;
 mod sys;
 mod table;
 mod wait;
@@ -43,6 +44,7 @@ enum Command {
     Curves(curves::Options),
     Instructions(instructions::Options),
     Memory(memory::Options),
+    Soak(soak::Options),
     #[command(hide = true)]
     Life(memory::LifeOptions),
     #[command(hide = true)]
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Command::Curves(options) => curves::run(options, &stop),
         Command::Instructions(options) => instructions::run(options),
         Command::Memory(options) => memory::run(options, &stop),
+        Command::Soak(options) => soak::run(options, &stop),
         Command::Life(options) => memory::live(options),
         Command::Operation(options) => instructions::rounds(options),
     });

@@ -75,6 +75,21 @@ impl Look {
     }
 }
 
+/// Memory of a process in KiB, what it shares with others counted in parts.
+pub(crate) fn pss_kib(pid: u32) -> Result<u64, String> {
+    let file = format!("/proc/{pid}/smaps_rollup");
+    let text = fs::read_to_string(&file).map_err(|error| format!("cannot read {file}: {error}"))?;
+    Ok(field(&text, "Pss:"))
+}
+
+/// Open files and sockets of a process.
+pub(crate) fn open_files(pid: u32) -> Result<u64, String> {
+    let folder = format!("/proc/{pid}/fd");
+    let entries =
+        fs::read_dir(&folder).map_err(|error| format!("cannot read {folder}: {error}"))?;
+    Ok(entries.flatten().count() as u64)
+}
+
 /// From now on the peak of this process's memory is counted anew.
 pub(crate) fn forget_peak() -> Result<(), String> {
     fs::write("/proc/self/clear_refs", "5")

@@ -1,5 +1,5 @@
-//! The calls that std does not know: batches of datagrams, socket buffers beyond the usual, a CPU
-//! of one's own. All `unsafe` of this crate is in this file, behind safe functions.
+//! The calls that std does not know: batches of datagrams, socket buffers beyond the usual, waiting for
+//! several sockets, a CPU of one's own, signals. All `unsafe` of this crate is in this file, behind safe functions.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -7,6 +7,7 @@ use std::mem;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::ptr;
+use std::time::Duration;
 
 use libc::{c_int, c_uint, c_void, iovec, mmsghdr, sockaddr_storage, socklen_t};
 
@@ -363,6 +364,53 @@ pub(crate) fn pin_to_cpu(cpu: usize) -> io::Result<()> {
         libc::sched_setaffinity(0, mem::size_of::<libc::cpu_set_t>(), &raw const set)
     };
     checked(result)
+}
+
+/// Sleeps until one of the sockets has something to read, or for so long.
+pub(crate) fn wait_for_any<'a>(
+    sockets: impl IntoIterator<Item = &'a UdpSocket>,
+    most: Duration,
+) -> io::Result<()> {
+    let mut watched: Vec<libc::pollfd> = sockets
+        .into_iter()
+        .map(|socket| libc::pollfd {
+            fd: socket.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        })
+        .collect();
+    let most = libc::timespec {
+        tv_sec: most.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        tv_nsec: most.subsec_nanos().into(),
+    };
+    // SAFETY: the kernel writes `revents` of the entries of `watched`, whose number it is told, and reads
+    // `most`; both live through the call. No signal mask is given.
+    let count = unsafe {
+        libc::ppoll(
+            watched.as_mut_ptr(),
+            watched.len() as libc::nfds_t,
+            &raw const most,
+            ptr::null(),
+        )
+    };
+    match count {
+        0.. => Ok(()),
+        _ => match io::Error::last_os_error() {
+            error if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            error => Err(error),
+        },
+    }
+}
+
+/// Sends a signal to a process.
+pub(crate) fn signal(pid: u32, signal: c_int) -> io::Result<()> {
+    // Neither 0 nor a negative number: those are groups of processes.
+    let pid = libc::pid_t::try_from(pid)
+        .ok()
+        .filter(|pid| *pid > 0)
+        .ok_or(io::ErrorKind::InvalidInput)?;
+    // SAFETY: kill takes numbers and touches no memory of ours.
+    checked(unsafe { libc::kill(pid, signal) })
 }
 
 fn checked(result: c_int) -> io::Result<()> {

@@ -15,8 +15,8 @@ mod arrival;
 mod cores;
 mod overload;
 mod page;
-mod plot;
-mod sample;
+pub(crate) mod plot;
+pub(crate) mod sample;
 mod store;
 mod sweep;
 
@@ -70,51 +70,51 @@ pub(crate) struct Options {
 }
 
 /// A picture and a table.
-pub(super) struct Curve {
+pub(crate) struct Curve {
     /// Name of the picture.
-    name: &'static str,
-    title: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
     /// What is measured; a paragraph or more.
-    text: String,
-    x: Axis,
-    y: Axis,
-    series: Vec<Series>,
+    pub(crate) text: String,
+    pub(crate) x: Axis,
+    pub(crate) y: Axis,
+    pub(crate) series: Vec<Series>,
 }
 
 /// What stands along an edge of the picture.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Axis {
+pub(crate) struct Axis {
     label: &'static str,
     is_log: bool,
 }
 
 impl Axis {
-    const fn log(label: &'static str) -> Self {
+    pub(crate) const fn log(label: &'static str) -> Self {
         let is_log = true;
         Self { label, is_log }
     }
 
     /// From 0 on.
-    const fn linear(label: &'static str) -> Self {
+    pub(crate) const fn linear(label: &'static str) -> Self {
         let is_log = false;
         Self { label, is_log }
     }
 }
 
 /// One line of a picture, and one column of a table.
-pub(super) struct Series {
-    name: String,
-    points: Vec<(f64, Cost)>,
+pub(crate) struct Series {
+    pub(crate) name: String,
+    pub(crate) points: Vec<(f64, Cost)>,
 }
 
 impl Series {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let name = name.to_owned();
         let points = Vec::new();
         Self { name, points }
     }
 
-    fn add(&mut self, x: impl Into<f64>, cost: Cost) {
+    pub(crate) fn add(&mut self, x: impl Into<f64>, cost: Cost) {
         self.points.push((x.into(), cost));
     }
 }

@@ -88,7 +88,7 @@ impl Scale {
     }
 }
 
-pub(super) fn svg(curve: &Curve) -> String {
+pub(crate) fn svg(curve: &Curve) -> String {
     let points = || curve.series.iter().flat_map(|series| &series.points);
     let x = Scale::around(curve.x, points().map(|(x, _)| *x));
     // Not by the deciles: one of them that is far off would flatten all lines.

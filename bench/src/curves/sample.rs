@@ -9,15 +9,15 @@ const SAMPLES_MAX: usize = 20_000;
 
 /// What something takes: the middle of all samples, and what nine in ten lie above and below.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) struct Cost {
-    pub(super) low: f64,
-    pub(super) median: f64,
-    pub(super) high: f64,
+pub(crate) struct Cost {
+    pub(crate) low: f64,
+    pub(crate) median: f64,
+    pub(crate) high: f64,
 }
 
 impl Cost {
     /// A single figure.
-    pub(super) fn exactly(figure: f64) -> Self {
+    pub(crate) fn exactly(figure: f64) -> Self {
         Self {
             low: figure,
             median: figure,
@@ -26,7 +26,7 @@ impl Cost {
     }
 
     /// Of samples that were taken elsewhere; there must be one at least.
-    pub(super) fn of(mut samples: Vec<f64>) -> Self {
+    pub(crate) fn of(mut samples: Vec<f64>) -> Self {
         samples.sort_unstable_by(f64::total_cmp);
         let at = |share: usize| samples[(samples.len() - 1) * share / 10];
         Self {

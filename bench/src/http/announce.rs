@@ -10,13 +10,25 @@ const HEADERS_MAX: usize = 32;
 
 /// What becomes of the connection after the reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum After {
+pub(crate) enum After {
     KeepAlive,
     Close,
 }
 
 /// One peer's regular announce: no event, 50 peers wanted.
 pub(super) fn request(host: SocketAddr, info_hash: [u8; 20], port: u16, after: After) -> String {
+    worded(host, info_hash, port, 1000, "", after)
+}
+
+/// The same of a peer that misses `left` bytes, with the words of an event such as `&event=started`.
+pub(crate) fn worded(
+    host: SocketAddr,
+    info_hash: [u8; 20],
+    port: u16,
+    left: u64,
+    event: &str,
+    after: After,
+) -> String {
     let mut out = String::from("GET /announce?info_hash=");
     for byte in info_hash {
         // Writing to a String does not fail.
@@ -28,15 +40,15 @@ pub(super) fn request(host: SocketAddr, info_hash: [u8; 20], port: u16, after: A
     };
     let _ = write!(
         out,
-        "&peer_id=-LT20B0-{port:012}&port={port}&uploaded=0&downloaded=0&left=1000&corrupt=0\
-         &key={port:08X}&numwant=50&compact=1&no_peer_id=1&supportcrypto=1&redundant=0 HTTP/1.1\r\n\
+        "&peer_id=-LT20B0-{port:012}&port={port}&uploaded=0&downloaded=0&left={left}&corrupt=0\
+         &key={port:08X}{event}&numwant=50&compact=1&no_peer_id=1&supportcrypto=1&redundant=0 HTTP/1.1\r\n\
          Host: {host}\r\nUser-Agent: libtorrent/2.0.11.0\r\nConnection: {connection}\r\n\r\n"
     );
     out
 }
 
 /// Sends a request and reads the reply, which must be 200 and a list of peers.
-pub(super) fn ask(stream: &mut (impl Read + Write), request: &str) -> io::Result<()> {
+pub(crate) fn ask(stream: &mut (impl Read + Write), request: &str) -> io::Result<()> {
     stream.write_all(request.as_bytes())?;
     stream.flush()?;
     let mut reply = Vec::with_capacity(2048);

@@ -201,7 +201,7 @@ fn is_end(error: &io::Error) -> bool {
 }
 
 /// Connects; the handshake is done by the first that is read or written.
-pub(super) fn handshaken(
+pub(crate) fn handshaken(
     target: SocketAddr,
     config: &Arc<ClientConfig>,
 ) -> io::Result<StreamOwned<ClientConnection, std::net::TcpStream>> {

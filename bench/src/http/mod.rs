@@ -8,12 +8,12 @@
 //!   idle           what a connection costs while it waits
 //! ```
 
-mod announce;
+pub(crate) mod announce;
 pub(crate) mod https;
 pub(crate) mod idle;
 #[cfg(test)]
 mod tests;
-mod tls;
+pub(crate) mod tls;
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -22,7 +22,7 @@ use std::time::Duration;
 /// How long a server may take for anything before the run fails.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-fn connect(target: SocketAddr) -> io::Result<TcpStream> {
+pub(crate) fn connect(target: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&target, PATIENCE)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;

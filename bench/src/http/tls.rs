@@ -14,7 +14,7 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 const SESSIONS: usize = 8;
 
 /// Trusts the first certificate in `certificate`, a PEM file, and no other.
-pub(super) fn client(certificate: &Path, resume: bool) -> Result<Arc<ClientConfig>, String> {
+pub(crate) fn client(certificate: &Path, resume: bool) -> Result<Arc<ClientConfig>, String> {
     let pinned = CertificateDer::from_pem_file(certificate)
         .map_err(|error| format!("cannot read {}: {error}", certificate.display()))?;
     let provider = Arc::new(CryptoProvider {

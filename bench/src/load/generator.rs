@@ -1,11 +1,11 @@
 //! One turn of the generator: take what arrived, give up what waited too long, send what is due.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use shoal::limits::SCRAPE_HASHES_MAX;
-use shoal::wire::udp::{ConnectionId, TransactionId};
+use shoal::wire::udp::{ConnectionId, TransactionId, ask};
 use shoal::wire::{Event, InfoHash, NumWant};
 use shoal_bench::crowd::{Crowd, Member};
 
@@ -24,6 +24,9 @@ use crate::sys::{self, Inbox, Outbox, Wait};
 pub(crate) const BATCH: usize = 256;
 /// The longest reply that any tracker sends in one packet.
 const REPLY_SLOT_LEN: usize = 2048;
+/// A connection id is long out of date after so many times the life that it should have: no tracker that
+/// checks would take it.
+const OUTLIVED_NS: u64 = 4 * 1_000_000_000;
 /// A connect without answer is sent again after this.
 const CONNECT_AGAIN_NS: u64 = 200_000_000;
 /// A tracker that answers no connect for so long is not there.
@@ -92,7 +95,7 @@ impl<'a> Generator<'a> {
         })
     }
 
-    pub(super) fn now_ns(&self) -> u64 {
+    pub(crate) fn now_ns(&self) -> u64 {
         self.epoch.elapsed().as_nanos() as u64
     }
 
@@ -101,7 +104,7 @@ impl<'a> Generator<'a> {
     }
 
     /// Begins a turn: books the time of the last one, returns the present.
-    pub(super) fn begin_turn(&mut self) -> u64 {
+    pub(crate) fn begin_turn(&mut self) -> u64 {
         let now_ns = self.now_ns();
         if self.turn_worked {
             self.busy_ns += now_ns - self.turn_began_ns;
@@ -112,7 +115,7 @@ impl<'a> Generator<'a> {
     }
 
     /// Takes what arrived and gives up what waited too long.
-    pub(super) fn receive(&mut self, now_ns: u64) -> Result<(), String> {
+    pub(crate) fn receive(&mut self, now_ns: u64) -> Result<(), String> {
         for number in 0..self.sources.len() {
             let source = &self.sources[number];
             if source.waiting == 0 {
@@ -145,6 +148,21 @@ impl<'a> Generator<'a> {
         }
     }
 
+    /// Sleeps until a reply is there, or for so long when there was nothing to do this turn.
+    pub(crate) fn sleep(&self, most: Duration) -> Result<(), String> {
+        if self.turn_worked {
+            return Ok(());
+        }
+        let waiting = self.sources.iter().filter(|source| source.waiting > 0);
+        sys::wait_for_any(waiting.map(|source| &source.socket), most)
+            .map_err(|error| format!("cannot wait for replies: {error}"))
+    }
+
+    /// Hands out what was counted so far and begins anew; what is on its way is counted where it ends.
+    pub(crate) fn take_tally(&mut self) -> Tally {
+        std::mem::replace(&mut self.tally, Tally::new(0, u64::MAX))
+    }
+
     fn take(&mut self, source: u16, slot: usize, now_ns: u64) {
         let reply = self.inbox.datagram(slot);
         let Some(id) = check::transaction_id(reply) else {
@@ -170,6 +188,7 @@ impl<'a> Generator<'a> {
         let end = match checked {
             Ok(Reply::Connected(id)) => {
                 let source = &mut self.sources[usize::from(source)];
+                source.first_id.get_or_insert((id, now_ns));
                 source.id = Some(id);
                 source.id_since_ns = now_ns;
                 source.id_asked_ns = None;
@@ -211,8 +230,7 @@ impl<'a> Generator<'a> {
         } = self.options.mix;
         let draw = self.random.u32(..self.options.mix.total());
         if draw < connects {
-            let lane = self.any_lane();
-            self.stage_connect(lane, intended_ns, now_ns);
+            self.stage_next_connect(intended_ns, now_ns);
             return;
         }
         let scrape = draw >= connects + announces;
@@ -251,22 +269,33 @@ impl<'a> Generator<'a> {
         intended_ns: u64,
         now_ns: u64,
     ) {
+        let announce = self
+            .crowd
+            .announce(member, event, NumWant::from(self.numwant));
+        self.stage_said(member, &announce, forged, intended_ns, now_ns);
+    }
+
+    /// Stages what a member says, by the lane that it always takes.
+    pub(crate) fn stage_said(
+        &mut self,
+        member: Member,
+        announce: &ask::Announce,
+        forged: bool,
+        intended_ns: u64,
+        now_ns: u64,
+    ) {
         let lane = match self.lanes.len() {
             1 => 0,
             lanes => (self.crowd.fate(member) % lanes as u64) as usize,
         };
-        let Some((id, transaction)) =
+        if let Some((id, transaction)) =
             self.ask(lane, Kind::Announce, member, forged, intended_ns, now_ns)
-        else {
-            return;
-        };
-        let announce = self
-            .crowd
-            .announce(member, event, NumWant::from(self.numwant));
-        self.lanes[lane].stage_announce(id, transaction, &announce);
+        {
+            self.lanes[lane].stage_announce(id, transaction, announce);
+        }
     }
 
-    pub(super) fn stage_scrape(
+    pub(crate) fn stage_scrape(
         &mut self,
         torrents: &[u32],
         forged: bool,
@@ -286,6 +315,12 @@ impl<'a> Generator<'a> {
             *hash = self.crowd.info_hash(torrent);
         }
         self.lanes[lane].stage_scrape(id, transaction, hashes);
+    }
+
+    /// Stages a connect by the next lane.
+    pub(crate) fn stage_next_connect(&mut self, intended_ns: u64, now_ns: u64) {
+        let lane = self.any_lane();
+        self.stage_connect(lane, intended_ns, now_ns);
     }
 
     fn stage_connect(&mut self, lane: usize, intended_ns: u64, now_ns: u64) {
@@ -315,6 +350,10 @@ impl<'a> Generator<'a> {
         let number = self.lanes[lane].source();
         let source = &self.sources[usize::from(number)];
         let id = source.id?;
+        let outlived_ns = self.options.id_lifetime * OUTLIVED_NS;
+        let outlived = source
+            .first_id
+            .filter(|(_, since_ns)| now_ns.saturating_sub(*since_ns) > outlived_ns);
         let stale =
             now_ns.saturating_sub(source.id_since_ns) > self.options.id_lifetime * 1_000_000_000;
         let asked_lately = |asked_ns| now_ns < asked_ns + CONNECT_AGAIN_NS;
@@ -329,10 +368,10 @@ impl<'a> Generator<'a> {
             forged,
             member,
         });
-        let id = if forged {
-            ConnectionId(self.random.u64(..))
-        } else {
-            id
+        let id = match outlived {
+            Some((old, _)) if forged && self.random.bool() => old,
+            _ if forged => ConnectionId(self.random.u64(..)),
+            _ => id,
         };
         Some((id, transaction))
     }
@@ -352,7 +391,7 @@ impl<'a> Generator<'a> {
     }
 
     /// Sends all that is staged.
-    pub(super) fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         for lane in self.lanes.iter_mut().filter(|lane| !lane.is_idle()) {
             let sent = lane.flush(&self.sources, &mut self.outbox);
             self.tally.send_errors += sent.refused as u64;

@@ -22,6 +22,8 @@ pub(crate) struct Source {
     /// Trackers may bind a connection id to the address only or to the port too, so every socket
     /// has its own.
     pub(crate) id: Option<ConnectionId>,
+    /// The first one that it was ever given, and when, for requests that should be refused.
+    pub(crate) first_id: Option<(ConnectionId, u64)>,
     pub(crate) id_since_ns: u64,
     pub(crate) id_asked_ns: Option<u64>,
     /// Requests that an answer may still come for: an idle socket costs no system call.
@@ -171,6 +173,7 @@ fn open_source(address: IpAddr, target: SocketAddr) -> Result<Source, String> {
         socket,
         target,
         id: None,
+        first_id: None,
         id_since_ns: 0,
         id_asked_ns: None,
         waiting: 0,

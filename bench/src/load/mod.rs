@@ -30,10 +30,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+pub(crate) use generator::Generator;
 pub(crate) use options::{Options, loopback, loopback_any_port, seconds};
-use report::Report;
+pub(crate) use tally::Tally;
+pub(crate) use zipf::{Sampler, Spread};
 
-use generator::Generator;
+use report::Report;
 
 /// Runs the whole and prints the result.
 pub(crate) fn run(options: &Options, stop: &AtomicBool) -> Result<(), String> {
