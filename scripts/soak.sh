@@ -28,15 +28,9 @@ configuration.
 TEXT
 }
 
-caller=$PWD
-cd "$(dirname "$0")/.."
+# shellcheck source=scripts/lib/caller.sh
+. "$(dirname "$0")/lib/caller.sh"
 minutes=60 out=target/soak/$(date -u +%Y%m%dT%H%M%SZ) shoal='' more=()
-from_caller() {
-    case $1 in
-        /*) echo "$1" ;;
-        *) echo "$caller/$1" ;;
-    esac
-}
 while (($# > 0)); do
     case $1 in
         --help) usage; exit 0 ;;
