@@ -73,14 +73,15 @@ build() (
     [[ $keep == yes ]] || rm -rf "$folder" "$2"
 )
 
-# Names the sections of two programs that are not the same.
+# Names the sections of two programs that are not the same. Some have no bytes in the file.
 sections() {
     local section
     readelf -SW "$1" | sed -n 's/^ *\[ *[0-9]*\] \(\.[^ ]*\).*/\1/p' | while read -r section; do
-        if ! cmp -s <(objcopy -O binary --set-section-flags "$section=alloc" -j "$section" "$1" /dev/stdout) \
-            <(objcopy -O binary --set-section-flags "$section=alloc" -j "$section" "$2" /dev/stdout); then
-            echo "  $section differs"
-        fi
+        rm -f "$work/one" "$work/two"
+        objcopy --dump-section "$section=$work/one" "$1" "$work/copy" 2>/dev/null || true
+        objcopy --dump-section "$section=$work/two" "$2" "$work/copy" 2>/dev/null || true
+        [ -e "$work/one" ] || [ -e "$work/two" ] || continue
+        cmp -s "$work/one" "$work/two" || echo "  $section differs"
     done
 }
 
