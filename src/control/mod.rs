@@ -9,6 +9,7 @@
 //!     api/         the routes
 //!       problem.rs   how they tell errors
 //!     pages/         what people look at
+//!     rehearsal.rs   a connection in memory
 //!   state.rs       what routes see of the tracker
 //!     walk.rs      all torrents, in the order of their info-hashes
 //!     changes.rs   what the API and the pages change in the same way
@@ -22,6 +23,7 @@ pub mod auth;
 pub mod history;
 pub mod metrics;
 pub mod problem;
+pub mod rehearsal;
 pub mod server;
 pub mod state;
 pub mod walk;
@@ -40,6 +42,8 @@ use std::io;
 use std::mem;
 use std::panic;
 use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -114,6 +118,35 @@ pub struct Reloaded {
 pub struct Signals {
     sender: Sender<Event>,
     receiver: Receiver<Event>,
+    waiting: Arc<Waiting>,
+}
+
+/// The signals that nobody has acted upon yet, a bit each. Another one of the same kind asks for nothing
+/// more, so a storm of them neither keeps the tracker at work for longer nor crowds out the signal that
+/// is to stop it.
+#[derive(Default)]
+struct Waiting(AtomicU8);
+
+impl Waiting {
+    fn bit(event: &Event) -> u8 {
+        match event {
+            Event::Report => 1,
+            Event::Reload => 2,
+            Event::Restart => 4,
+            _ => 0,
+        }
+    }
+
+    /// False when one like it waits already.
+    fn add(&self, event: &Event) -> bool {
+        let bit = Self::bit(event);
+        bit == 0 || self.0.fetch_or(bit, Ordering::AcqRel) & bit == 0
+    }
+
+    /// It is acted upon now, or was lost: what comes from here on is another one.
+    fn take(&self, event: &Event) {
+        self.0.fetch_and(!Self::bit(event), Ordering::AcqRel);
+    }
 }
 
 impl Signals {
@@ -123,6 +156,8 @@ impl Signals {
         let mut caught = signal_hook::iterator::Signals::new(signals)?;
         let (sender, receiver) = bounded(EVENTS_MAX);
         let events = sender.clone();
+        let waiting: Arc<Waiting> = Arc::default();
+        let told = Arc::clone(&waiting);
         thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
@@ -140,12 +175,21 @@ impl Signals {
                         SIGUSR2 => Event::Restart,
                         _ => Event::Report,
                     };
+                    if !told.add(&event) {
+                        continue;
+                    }
                     // Full only while the log holds everything up, and then one more report is not
                     // missed; gone only when the process is about to end.
-                    let _ = events.try_send(event);
+                    if let Err(unsent) = events.try_send(event) {
+                        told.take(&unsent.into_inner());
+                    }
                 }
             })?;
-        Ok(Self { sender, receiver })
+        Ok(Self {
+            sender,
+            receiver,
+            waiting,
+        })
     }
 
     /// Where cores tell that they ended.
@@ -199,6 +243,9 @@ pub fn run(
             None => signals.receiver.recv().map_err(RecvTimeoutError::from),
             Some(deadline) => signals.receiver.recv_deadline(deadline),
         };
+        if let Ok(event) = &event {
+            signals.waiting.take(event);
+        }
         match event {
             Err(RecvTimeoutError::Timeout) => {
                 if reports.as_mut().is_some_and(Chore::is_due) {
@@ -345,4 +392,31 @@ pub fn exit_on_panic() {
         error!("this is a defect in shoal: thread {name} panicked: {panic}");
         process::exit(1);
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_signals_of_one_kind_one_waits_until_it_is_acted_upon() {
+        let waiting = Waiting::default();
+        for _ in 0..2 {
+            for event in [Event::Reload, Event::Report, Event::Restart] {
+                assert!(waiting.add(&event));
+                assert!(!waiting.add(&event));
+            }
+            for event in [Event::Report, Event::Restart, Event::Reload] {
+                waiting.take(&event);
+            }
+        }
+    }
+
+    #[test]
+    fn an_end_never_waits_behind_another() {
+        let waiting = Waiting::default();
+        for _ in 0..2 {
+            assert!(waiting.add(&Event::Stop("SIGTERM")));
+        }
+    }
 }
