@@ -121,6 +121,10 @@ impl Sources {
     fn load(&self) -> Result<Loaded, Mistakes> {
         config::load(self.config.as_deref(), std::env::vars_os(), &self.set)
     }
+
+    fn reload(&self) -> Result<Loaded, Mistakes> {
+        config::reload(self.config.as_deref(), std::env::vars_os(), &self.set)
+    }
 }
 
 /// Does what the command line of this process asks for.
@@ -162,7 +166,7 @@ fn run(Run { sources, verbose }: &Run) -> ExitCode {
         if let Err(sentence) = logging.reopen() {
             log::warn!("{sentence}; the file that is open stays in use");
         }
-        let loaded = sources.load();
+        let loaded = sources.reload();
         let loaded = loaded.map_err(|mistakes| mistakes.sentences().to_vec())?;
         Ok(loaded.config)
     };

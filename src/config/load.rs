@@ -1,6 +1,7 @@
 //! File, environment and command line become a [`Config`], or a list of everything that is wrong
 //! with them.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::Path;
@@ -78,13 +79,33 @@ pub fn load(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     settings: &[Setting],
 ) -> Result<Loaded, Mistakes> {
+    load_with(Source::read, file, environment, settings)
+}
+
+/// The same for a tracker that runs already and was configured from the same places. It refuses what a file
+/// is for a moment while something writes it: empty, which would mean all defaults and open a
+/// private tracker to everybody. And it waits for no pipe.
+pub fn reload(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    settings: &[Setting],
+) -> Result<Loaded, Mistakes> {
+    load_with(Source::read_again, file, environment, settings)
+}
+
+fn load_with(
+    read: fn(&Source) -> Result<Cow<'_, str>, String>,
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    settings: &[Setting],
+) -> Result<Loaded, Mistakes> {
     let mut loader = Loader::default();
     let mut environment = Environment::of(environment);
     let source = environment.source(file).unwrap_or_else(|mistake| {
         loader.mistakes.push(mistake);
         Source::None
     });
-    match source.read() {
+    match read(&source) {
         Ok(text) => loader.read_text(&source.to_string(), &text),
         Err(mistake) => loader.mistakes.push(mistake),
     }

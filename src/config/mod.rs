@@ -45,7 +45,7 @@ use crate::gate::access::{Deny, Mode};
 use crate::limits::{REPLY_PEERS_V4_MAX, SCRAPE_HASHES_MAX};
 
 pub use http::{HttpAddress, HttpListener, Proxy, ProxyHeader, TlsFiles};
-pub use load::{Loaded, Mistakes, Setting, load};
+pub use load::{Loaded, Mistakes, Setting, load, reload};
 pub use log::{Levels, LogFormat};
 pub use secret::{Secret, Secrets};
 

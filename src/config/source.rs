@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -94,6 +94,30 @@ impl Source {
             Self::File(path) => read_file(path).map(Cow::Owned),
             Self::Text(text) => Ok(text.into()),
         }
+    }
+
+    /// The text as it is now that the tracker runs.
+    pub(super) fn read_again(&self) -> Result<Cow<'_, str>, String> {
+        let Self::File(path) = self else {
+            return self.read();
+        };
+        let name = path.display();
+        // Before opening: a pipe would keep us waiting, and what came through one is gone.
+        let kind = fs::metadata(path).map(|metadata| metadata.file_type());
+        if kind.is_ok_and(|kind| !kind.is_file() && !kind.is_dir()) {
+            return Err(format!(
+                "{name} is no regular file and is not read again; restart the tracker to change its \
+                 configuration"
+            ));
+        }
+        let text = self.read()?;
+        if text.trim().is_empty() {
+            return Err(format!(
+                "{name} is empty; write the configuration into it, or restart the tracker to have \
+                 nothing but defaults"
+            ));
+        }
+        Ok(text)
     }
 }
 

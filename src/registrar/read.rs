@@ -1,6 +1,7 @@
 //! The operator's files of lists: read at the start and whenever he says so.
 
 use std::fs;
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -104,7 +105,15 @@ fn read_file(key: &str, path: &str) -> Result<Vec<u8>, String> {
     if path.is_empty() {
         return Ok(Vec::new());
     }
-    fs::read(path).map_err(|error| {
+    let read = || {
+        // Before opening: a pipe would keep us waiting, and a device might have no end.
+        if fs::metadata(path)?.is_file() {
+            fs::read(path)
+        } else {
+            Err(io::Error::other("it is no regular file"))
+        }
+    };
+    read().map_err(|error| {
         format!(
             "access.{key}: {path} cannot be read: {error}; correct the path, or let the user that the \
              tracker runs as read it"

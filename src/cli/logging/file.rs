@@ -5,7 +5,7 @@
 use std::fmt::Display;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -69,7 +69,14 @@ impl LogFile {
     /// stays in use.
     pub(super) fn reopen(&self) -> Result<(), String> {
         let mut file = self.lock();
-        match open(&file.path, file.backups) {
+        // A pipe that nobody reads would keep us waiting.
+        let is_pipe = fs::metadata(&file.path).is_ok_and(|there| there.file_type().is_fifo());
+        let opened = if is_pipe {
+            Err(io::Error::other("it is a pipe"))
+        } else {
+            open(&file.path, file.backups)
+        };
+        match opened {
             Ok((appender, len)) => {
                 // What the old one still holds goes to the old file.
                 let _ = file.appender.flush();
