@@ -17,7 +17,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use arc_swap::ArcSwap;
 pub use credit::Credits;
@@ -72,7 +72,8 @@ impl fmt::Display for RegistrarError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoStore => f.write_str(
-                "this tracker keeps nothing, because store.path is empty; give it a path and restart",
+                "this tracker keeps nothing, because store.path is empty or could not be used at the \
+                 start; mend that and restart",
             ),
             Self::KeyExists => f.write_str("the key exists already; remove it first"),
             Self::Overflow => f.write_str("a key cannot be good for that many seconds"),
@@ -189,8 +190,14 @@ impl Registrar {
     }
 
     /// Frees the lists that nobody holds any more. True when some are still held.
+    ///
+    /// It waits for nobody: a change that is under way may take as long as a disk that hangs.
     pub fn free_retired(&self) -> bool {
-        self.desk().free_retired()
+        match self.desk.try_lock() {
+            Ok(mut desk) => desk.free_retired(),
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().free_retired(),
+            Err(TryLockError::WouldBlock) => true,
+        }
     }
 
     /// Leaves the records to another process, once a change that is under way is done.

@@ -97,7 +97,7 @@ async fn snapshot(state: State, caller: Caller) -> Result<Json<Done>, Problem> {
 /// Writes a snapshot of all swarms and waits for it.
 pub(in crate::control) async fn save(state: &State, caller: Caller) -> Result<(), Problem> {
     let Some(snapshots) = state.snapshots.clone() else {
-        let detail = "this tracker keeps nothing, because store.path is empty";
+        let detail = "this tracker keeps nothing, because store.path is empty or could not be used";
         return Err(Problem::conflict(detail));
     };
     let work = move |state: &Parts| {
