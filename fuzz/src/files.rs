@@ -93,13 +93,20 @@ pub(crate) fn block(data: &[u8]) {
     }
 }
 
+/// A folder in memory, if there is such a file system.
+pub(crate) fn scratch_in_memory() -> TempDir {
+    let memory = PathBuf::from("/dev/shm");
+    let folder = if memory.is_dir() {
+        memory
+    } else {
+        std::env::temp_dir()
+    };
+    tempfile::tempdir_in(folder).expect("a folder can be made")
+}
+
 thread_local! {
-    /// A folder in memory, if there is such a file system.
-    static SCRATCH: RefCell<TempDir> = RefCell::new({
-        let memory = PathBuf::from("/dev/shm");
-        let folder = if memory.is_dir() { memory } else { std::env::temp_dir() };
-        tempfile::tempdir_in(folder).expect("a folder can be made")
-    });
+    /// Where files are written.
+    static SCRATCH: RefCell<TempDir> = RefCell::new(scratch_in_memory());
     /// A good file, to be spoilt.
     static GOOD: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }

@@ -6,10 +6,12 @@
 //!   wire.rs     datagrams, HTTP heads and queries, the PROXY protocol, bencode and .torrent files
 //!   core.rs     whole turns of a core: datagrams in, replies out, time passing
 //!   files.rs    configuration, lists, other trackers' files, blocks and records of the store
+//!   api.rs      requests to the control server, by somebody who has a token
 //!   answers.rs  what other trackers answer to `shoal query`
 //! ```
 
 mod answers;
+mod api;
 mod core;
 mod files;
 mod wire;
@@ -43,6 +45,7 @@ pub const TARGETS: &[Target] = &[
     target("block", 2048, files::block),
     target("records", 512, files::records),
     target("answers", 2048, answers::answers),
+    target("api", 2048, api::request),
 ];
 
 /// The target of that name.

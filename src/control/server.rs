@@ -157,13 +157,13 @@ fn run(runtime: Runtime, serving: Serving, listener: &TcpListener) {
 
 /// What every connection shares.
 #[derive(Clone)]
-struct Serving {
-    acceptor: Option<TlsAcceptor>,
-    router: Router,
-    places: Arc<Places>,
-    state: State,
-    stopped: watch::Receiver<bool>,
-    paused: watch::Receiver<bool>,
+pub(super) struct Serving {
+    pub(super) acceptor: Option<TlsAcceptor>,
+    pub(super) router: Router,
+    pub(super) places: Arc<Places>,
+    pub(super) state: State,
+    pub(super) stopped: watch::Receiver<bool>,
+    pub(super) paused: watch::Receiver<bool>,
 }
 
 impl Serving {
@@ -202,7 +202,7 @@ impl Serving {
     }
 
     /// A place for one more connection, if there is any.
-    fn place(&self) -> Option<Arc<Place>> {
+    pub(super) fn place(&self) -> Option<Arc<Place>> {
         match self.places.take() {
             Taken::Free(place) => Some(place),
             Taken::Evicted(place) => {
@@ -237,7 +237,7 @@ impl Serving {
     }
 
     /// Answers the requests of one connection, one after the other.
-    async fn requests(
+    pub(super) async fn requests(
         mut self,
         stream: impl AsyncRead + AsyncWrite + Unpin,
         peer: SocketAddr,
