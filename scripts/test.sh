@@ -44,6 +44,7 @@ need haproxy in_path haproxy
 need caddy in_path caddy
 need valgrind command -v valgrind
 need jq command -v jq
+need libfaketime has_faketime
 need_axe
 install_missing
 fetch_axe

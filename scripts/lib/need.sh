@@ -30,6 +30,11 @@ passes_connections() {
         nginx -V 2>&1 | grep -q -- "--with-stream\( \|$\)"; }
 }
 
+# A library that no command belongs to.
+has_faketime() {
+    compgen -G "/usr/lib/*/faketime/libfaketimeMT.so.1"
+}
+
 # Rust itself comes from its own installer: Debian 12 has one that is too old.
 need_rust() {
     if ! command -v cargo >/dev/null && [ -x "$HOME/.cargo/bin/cargo" ]; then

@@ -320,6 +320,11 @@ impl Process {
             .unwrap_or_else(|error| panic!("{signal} cannot be sent to {}: {error}", self.name));
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How it ended, if it has.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child
