@@ -11,7 +11,7 @@
 //!     | parse
 //!   Request             wire/udp/request.rs    borrows from its slot
 //!     | check
-//!   gate                gate/                  connection id, address
+//!   gate                gate/                  connection id, address; how often, while busy
 //!     | route           shard/answer.rs        whose torrent is it?
 //!     +-- not ours: a Handover through shard/mesh.rs; the owning core goes on from here
 //!     | ours

@@ -250,10 +250,13 @@ impl BareCore {
         let Self { shard, net, .. } = self;
         let (_, outbox) = net.boxes();
         shard.begin_turn();
+        let mut count = 0;
         for datagram in datagrams {
+            count += 1;
             shard.admit(&datagram, now, outbox);
         }
         shard.take_handovers(outbox);
+        shard.turn_away_floods(count, now);
         shard.prefetch();
         shard.answer_announces(now, outbox);
         outbox.iter().for_each(|(to, bytes)| replied(to, bytes));

@@ -49,6 +49,7 @@ pub use load::{Loaded, Mistakes, Setting, load, reload};
 pub use log::{Levels, LogFormat};
 pub use secret::{Secret, Secrets};
 
+pub use crate::gate::flood::Limits as Flood;
 pub use crate::store::OnDamage;
 
 /// Where the default listeners stand; trackers have always been found there.
@@ -64,6 +65,16 @@ const PEER_EXPIRE_FACTOR_DEFAULT: f64 = 2.0;
 /// Seconds that a client is told to leave between two announces when the configuration names no
 /// other span; less than the default interval, so that nobody is refused who comes a little early.
 const MIN_INTERVAL_S_DEFAULT: u32 = 1500;
+
+/// A thousand clients behind one address ask once a second or two all together, and a program with 10 000
+/// torrents announces them all when it starts: both have room here, and room to spare.
+const FLOOD_DEFAULT: Flood = Flood {
+    busy_from: 20_000,
+    per_source: 1000,
+    per_network: 4000,
+    burst_s: 20,
+    new_torrents: 20_000,
+};
 
 /// The whole configuration. What [`load`] returns is checked: whoever holds it may trust every
 /// range.
@@ -85,6 +96,8 @@ pub struct Config {
     pub swarm: Swarm,
     /// `[access]`
     pub access: Access,
+    /// `[flood]`: for the whole tracker; all in the ranges that [`Flood`] names.
+    pub flood: Flood,
     /// `[control]`
     pub control: Control,
     /// `[store]`
@@ -314,6 +327,7 @@ impl Default for Config {
             scrape: Scrape::default(),
             swarm: Swarm::default(),
             access: Access::default(),
+            flood: FLOOD_DEFAULT,
             control: Control::default(),
             store: Store::default(),
             log: Log::default(),

@@ -20,7 +20,7 @@ use super::pages::events::Audience;
 use super::session::Sessions;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::counters::{ThreadCounters, Totals};
+use crate::counters::{Offender, ThreadCounters, Totals, worst};
 use crate::http::tls::Tls;
 use crate::net::port_owner;
 use crate::net::steering::Steering;
@@ -203,6 +203,13 @@ impl Parts {
     pub fn totals(&self) -> Totals {
         let all = self.cores.iter().chain(&self.http_threads);
         all.map(|counters| counters.read()).sum()
+    }
+
+    /// Who was turned away lately for asking too often: at most so many, the worst first.
+    pub fn offenders(&self, most: usize) -> Vec<Offender> {
+        let threads = self.cores.iter().chain(&self.http_threads);
+        let offenders = threads.map(|counters| &counters.offenders);
+        worst(offenders, self.clock.now().uptime_s, most)
     }
 
     /// Datagrams that the kernel dropped because the queue of a core's socket was full, as of a second ago

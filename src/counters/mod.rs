@@ -3,6 +3,7 @@
 
 mod crowd;
 mod histogram;
+mod offenders;
 mod reasons;
 mod unique;
 
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::http::tls::TlsFailure;
 pub use crowd::{Crowd, SoftwareCounts};
 pub use histogram::{Sizes, Turns};
+pub use offenders::{Offender, Offenders, worst};
 pub use reasons::{BadRequest, Discard, Fault};
 pub use unique::UniqueSet;
 
@@ -79,7 +81,7 @@ pub enum Tally {
     SendFailed,
     /// Announces answered but not stored for `swarm.memory_budget`, because their swarm is large.
     NotStoredLongList,
-    /// The same, because their source came with many new torrents.
+    /// The same, because their source came with many new torrents; or with more than `flood.new_torrents`.
     NotStoredBusySource,
     /// The same, because their torrent is new.
     NotStoredNewTorrent,
@@ -302,6 +304,8 @@ pub struct ThreadCounters {
     turns: Turns,
     /// Who announces.
     pub crowd: Crowd,
+    /// Who asks too often.
+    pub offenders: Offenders,
 }
 
 impl Default for ThreadCounters {
@@ -310,6 +314,7 @@ impl Default for ThreadCounters {
             cells: [const { AtomicU64::new(0) }; CELLS],
             turns: Turns::default(),
             crowd: Crowd::default(),
+            offenders: Offenders::default(),
         }
     }
 }

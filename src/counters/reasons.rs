@@ -1,6 +1,7 @@
 //! Why something was refused, and the words for it.
 
 use crate::gate::address_policy::Refusal;
+use crate::gate::flood::Over;
 use crate::gate::keys::KeyFault;
 use crate::wire::udp::Silence;
 
@@ -25,6 +26,10 @@ pub enum Discard {
     ForgedConnectionId,
     /// A connection id that is too old, in a datagram shorter than the error that would say so.
     ExpiredConnectionId,
+    /// Its source, which has proved its address, is over `flood.per_source`.
+    SourceOverRate,
+    /// The network around its source is over `flood.per_network`.
+    NetworkOverRate,
     /// The queue of the owning core was full.
     HandoverFull,
     /// More replies in one turn than there are slots to send them.
@@ -33,7 +38,7 @@ pub enum Discard {
 
 impl Discard {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Runt,
         Self::Truncated,
         Self::WrongProtocolId,
@@ -43,6 +48,8 @@ impl Discard {
         Self::NotUnicast,
         Self::ForgedConnectionId,
         Self::ExpiredConnectionId,
+        Self::SourceOverRate,
+        Self::NetworkOverRate,
         Self::HandoverFull,
         Self::OutboxFull,
     ];
@@ -59,8 +66,19 @@ impl Discard {
             Self::NotUnicast => "not_unicast",
             Self::ExpiredConnectionId => "expired_connection_id",
             Self::ForgedConnectionId => "forged_connection_id",
+            Self::SourceOverRate => "source_over_rate",
+            Self::NetworkOverRate => "network_over_rate",
             Self::HandoverFull => "handover_full",
             Self::OutboxFull => "outbox_full",
+        }
+    }
+}
+
+impl From<Over> for Discard {
+    fn from(over: Over) -> Self {
+        match over {
+            Over::Source => Self::SourceOverRate,
+            Over::Network => Self::NetworkOverRate,
         }
     }
 }
@@ -119,11 +137,15 @@ pub enum Fault {
     UnknownKey,
     /// Its key was good until lately.
     ExpiredKey,
+    /// It is over `flood.per_source`, over HTTP.
+    SourceOverRate,
+    /// The network around it is over `flood.per_network`, over HTTP.
+    NetworkOverRate,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::ExpiredConnectionId,
         Self::InvalidPort,
         Self::NoInfoHash,
@@ -144,6 +166,8 @@ impl Fault {
         Self::MalformedKey,
         Self::UnknownKey,
         Self::ExpiredKey,
+        Self::SourceOverRate,
+        Self::NetworkOverRate,
     ];
 
     /// What the client is told; fewer than 64 bytes.
@@ -170,7 +194,14 @@ impl Fault {
             Self::MalformedKey => "Authentication error: the key is malformed",
             Self::UnknownKey => "Authentication error: unknown key",
             Self::ExpiredKey => "Authentication error: the key has expired",
+            Self::SourceOverRate => "too many requests from your address",
+            Self::NetworkOverRate => "too many requests from your network",
         }
+    }
+
+    /// True when it came too often, so that HTTP says so with a status of its own.
+    pub fn is_by_rate(self) -> bool {
+        matches!(self, Self::SourceOverRate | Self::NetworkOverRate)
     }
 
     /// True when a list turned it away, so that `access.deny` says how it is told.
@@ -204,6 +235,8 @@ impl Fault {
             Self::MalformedKey => "malformed_key",
             Self::UnknownKey => "unknown_key",
             Self::ExpiredKey => "expired_key",
+            Self::SourceOverRate => "source_over_rate",
+            Self::NetworkOverRate => "network_over_rate",
         }
     }
 }
@@ -213,6 +246,15 @@ impl From<Refusal> for Fault {
         match refusal {
             Refusal::Ignored => Self::IgnoredAddress,
             Refusal::NotPublic => Self::PrivateAddress,
+        }
+    }
+}
+
+impl From<Over> for Fault {
+    fn from(over: Over) -> Self {
+        match over {
+            Over::Source => Self::SourceOverRate,
+            Over::Network => Self::NetworkOverRate,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::address_policy::AddressPolicy;
+use super::flood::Limits;
 use super::hash_list::HashList;
 use super::keys::{self, KeyFault, Keys};
 use super::layered::Layered;
@@ -146,6 +147,8 @@ pub struct Access {
     pub hashes: Vec<HashAccess>,
     /// What those are told who are turned away.
     pub deny: Deny,
+    /// How often sources may ask, for the whole tracker.
+    pub flood: Limits,
 }
 
 impl Access {

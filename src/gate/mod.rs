@@ -1,10 +1,11 @@
 //! Who may speak: connection ids prove an address, the address policy says which addresses are
-//! served and stored, the operator's lists turn away torrents, clients and sources, and the keys of a
-//! private tracker let in those who have one.
+//! served and stored, the operator's lists turn away torrents, clients and sources, the keys of a
+//! private tracker let in those who have one, and buckets stop those who ask too often.
 
 pub mod access;
 pub mod address_policy;
 pub mod connection_id;
+pub mod flood;
 pub mod hash_list;
 pub mod keys;
 pub mod layered;

@@ -172,14 +172,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Route::Announce { .. } => {
                 terms.kind = Kind::Announce;
-                match self.source(head, &mut terms) {
+                match self.welcome_source(head, &mut terms) {
                     Err(fault) => self.refuse(fault, terms, None),
                     Ok(source) => self.handle_announce(&head.target, source, terms),
                 }
             }
             Route::Scrape { .. } => {
                 terms.kind = Kind::Scrape;
-                match self.source(head, &mut terms) {
+                match self.welcome_source(head, &mut terms) {
                     Err(fault) => self.refuse(fault, terms, None),
                     Ok(_) => self.handle_scrape(&head.target, terms),
                 }
@@ -196,6 +196,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.plain(Status::NotFound, "Not Found\n", terms)
             }
         }
+    }
+
+    /// Whose request it is, unless he asks too often. A thread always looks, as a request over HTTP costs a
+    /// hundred times what the look does. It gives each source the whole rate and not a share of it, since
+    /// all requests of a connection come to one thread.
+    fn welcome_source(&self, head: &Head<'_>, terms: &mut Terms) -> Result<IpAddr, Fault> {
+        let source = self.source(head, terms)?;
+        let limits = self.thread.with_access(|access| access.flood);
+        let now_s = self.thread.clock.now().uptime_s;
+        let mut guard = self.thread.guard.borrow_mut();
+        guard.follow(limits);
+        guard.admit(source, now_s).map_err(|over| {
+            let offenders = &self.thread.counters.offenders;
+            offenders.note(over.prefix(source), now_s);
+            Fault::from(over)
+        })?;
+        Ok(source)
     }
 
     /// Whose request it is: the client's own address, or what a trusted proxy says.

@@ -10,7 +10,7 @@ use super::handle::Terms;
 use crate::counters::{Count, Fault, Tally};
 use crate::gate::access::{DENIED_INTERVAL_S, Deny};
 use crate::shard::{Ask, Matter};
-use crate::swarm::{State, Totals};
+use crate::swarm::{Refusal, State, Totals};
 use crate::wire::http::reply::{
     self, AnnounceReply, PeerList, Retry, ScrapeRow, write_announce, write_failure, write_scrape,
 };
@@ -21,6 +21,13 @@ const COMPRESS_FROM: usize = 1024;
 
 /// Minutes after which an overloaded tracker may be asked again.
 const RETRY_MINUTES: u32 = 30;
+
+/// Seconds, and minutes, after which whoever asked too often has a full bucket again.
+const OVER_RATE_S: u32 = 60;
+
+/// What a client is told that came with more new torrents than one source may begin.
+const BEGAN_TOO_MANY: &str =
+    "too many new torrents from your address: other peers are not told of you";
 
 /// What a client is told whose peer the memory budget left no room for.
 const NOT_STORED: &str = "the tracker is full: other peers are not told of you";
@@ -40,7 +47,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Matter::Announce { peer, .. } if answer.is_answered() => {
                 let turned_away = !answer.announced.stored && peer.state != State::Stopped;
-                self.write_announce_body(&mut body, &answer, terms, turned_away);
+                let warning = match answer.announced.refused {
+                    _ if !turned_away => &self.thread.rules.warning,
+                    Some(Refusal::BusySource) => BEGAN_TOO_MANY,
+                    _ => NOT_STORED,
+                };
+                self.write_announce_body(&mut body, &answer, terms, warning);
             }
             Matter::Scrape if answer.is_answered() => {
                 let rules = &self.thread.rules;
@@ -59,13 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.respond(body, terms)
     }
 
-    fn write_announce_body(
-        &self,
-        body: &mut Vec<u8>,
-        answer: &Ask,
-        terms: &Terms,
-        turned_away: bool,
-    ) {
+    fn write_announce_body(&self, body: &mut Vec<u8>, answer: &Ask, terms: &Terms, warning: &str) {
         let rules = &self.thread.rules;
         let (v4, v6) = answer.peers();
         let peers = if terms.compact {
@@ -73,11 +79,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         } else {
             let ids = answer.ids();
             PeerList::Dictionaries { v4, v6, ids }
-        };
-        let warning = if turned_away {
-            NOT_STORED
-        } else {
-            &rules.warning
         };
         let totals = &answer.announced.totals;
         let reply = AnnounceReply {
@@ -94,7 +95,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         write_announce(body, &reply);
     }
 
-    /// A bencoded refusal, with status 200: clients do not read the body of any other.
+    /// A bencoded refusal, with status 200: clients do not read the body of any other. Only who asks too often is
+    /// told so by the status, which proxies and scripts understand; a client waits after any.
     pub(super) fn failure(&self, fault: Fault, terms: &Terms) -> Vec<u8> {
         self.thread.counters.add(Count::Faulted(fault), 1);
         let rules = &self.thread.rules;
@@ -110,6 +112,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     minutes: RETRY_MINUTES,
                 };
                 write_failure(&mut body, fault.text(), Some(retry));
+            }
+            _ if fault.is_by_rate() => {
+                let retry = Retry::Later {
+                    interval_s: rules.shard.interval_s,
+                    min_interval_s: rules.min_interval_s,
+                    minutes: OVER_RATE_S.div_ceil(60),
+                };
+                write_failure(&mut body, fault.text(), Some(retry));
+                let mut head = ResponseHead::new(Status::TooManyRequests, terms.connection);
+                head.retry_after_s = Some(OVER_RATE_S);
+                return self.respond_with(head, body, terms);
             }
             // Asking again will not change who one is.
             Fault::IgnoredAddress | Fault::PrivateAddress => {
@@ -129,8 +142,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// A bencoded body and its head.
     fn respond(&self, body: Vec<u8>, terms: &Terms) -> Vec<u8> {
-        let mut head = ResponseHead::new(Status::Ok, terms.connection);
-        let mut body = body;
+        let head = ResponseHead::new(Status::Ok, terms.connection);
+        self.respond_with(head, body, terms)
+    }
+
+    fn respond_with(
+        &self,
+        mut head: ResponseHead<'_>,
+        mut body: Vec<u8>,
+        terms: &Terms,
+    ) -> Vec<u8> {
         // Packed peers are addresses, and addresses do not compress.
         let compressible = !(terms.compact && terms.kind == crate::counters::Kind::Announce);
         if compressible && body.len() >= COMPRESS_FROM && (terms.accepts.gzip || terms.accepts.zstd)

@@ -23,7 +23,7 @@ use super::asks::Asks;
 use super::buffers::Buffers;
 use super::compress::Packer;
 use super::connection::Client;
-use super::connections::{Connections, Limits};
+use super::connections::{self, Connections};
 use super::fair::others_first;
 use super::full_scrape::FullScrapes;
 use super::opening::open;
@@ -34,6 +34,7 @@ use crate::clock::Clock;
 use crate::control::Event;
 use crate::counters::{Tally, ThreadCounters};
 use crate::gate::access::Access;
+use crate::gate::flood::{Guard, Limits};
 use crate::limits::HEAD_LEN_MAX;
 use crate::net::tcp::accept_remedy;
 use crate::seldom::Seldom;
@@ -97,6 +98,7 @@ pub(super) struct Thread {
     pub(super) counters: Arc<ThreadCounters>,
     pub(super) connections: Rc<Connections>,
     pub(super) asks: Asks,
+    pub(super) guard: RefCell<Guard>,
     pub(super) full_scrapes: Option<Arc<FullScrapes>>,
     pub(super) clock: Clock,
     pub(super) events: Sender<Event>,
@@ -126,7 +128,7 @@ pub fn run(runtime: &LocalRuntime, parts: Parts) -> io::Result<()> {
 }
 
 async fn serve(parts: Parts) -> io::Result<()> {
-    let limits = Limits {
+    let limits = connections::Limits {
         max: parts.connections_max,
         idle_s: parts.idle_timeout_s,
         request_s: parts.request_timeout_s,
@@ -135,6 +137,7 @@ async fn serve(parts: Parts) -> io::Result<()> {
         connections: Connections::new(limits, parts.clock.clone()),
         asks: Asks::new(parts.counter, parts.rules.shard.steering),
         rules: parts.rules,
+        guard: RefCell::new(Guard::new(Limits::default())),
         access: RefCell::new(Cache::new(parts.access)),
         counters: parts.counters,
         full_scrapes: parts.full_scrapes,

@@ -166,6 +166,7 @@ impl Registrar {
         let mut desk = self.desk();
         let mut live = desk.config.clone();
         live.access = config.access.clone();
+        live.flood = config.flood;
         live.access.connection_id_lifetime = desk.config.access.connection_id_lifetime;
         live.announce
             .ignore_ip
@@ -180,7 +181,7 @@ impl Registrar {
         self.enforce(&mut desk, access);
         if live != *config {
             sentences.push(
-                "the lists, the mode and address rules were read again; the other changes in the \
+                "the lists, the mode, address rules and [flood] were read again; the other changes in the \
                  configuration take a restart"
                     .to_owned(),
             );

@@ -56,6 +56,7 @@ pub(super) fn read(
         key_parameter: config.access.key_parameter.clone(),
         hashes,
         deny: config.access.deny,
+        flood: config.flood,
     };
     (access.in_mode(config.access.mode), mistakes)
 }

@@ -90,7 +90,10 @@ impl Shard {
                     Ok(()) if info_hashes.is_empty() => {
                         self.refuse(outbox, origin, transaction_id, Fault::NoInfoHash)
                     }
-                    Ok(()) => self.scrape(origin, transaction_id, info_hashes, outbox),
+                    Ok(()) => {
+                        self.may_scrape(origin.peer.ip(), now)?;
+                        self.scrape(origin, transaction_id, info_hashes, outbox)
+                    }
                     Err(fault) => self.refuse(outbox, origin, transaction_id, fault),
                 }
             }

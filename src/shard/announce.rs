@@ -62,7 +62,7 @@ impl Scene<'_> {
         let replied = reply(counters, outbox, origin, count, |out| {
             let (head, peers) = out.split_at_mut(ANNOUNCE_REPLY_HEAD_LEN);
             let announced = swarms.announce(*hash, peer, *now_s, *turn, peers);
-            count_announced(counters, &announced);
+            count_announced(counters, &announced, peer, *now_s);
             if swarms.keeps_details() {
                 if announced.stored {
                     swarms.note_details(peer, *details);
@@ -127,6 +127,6 @@ impl Scene<'_> {
         } = told;
         let v4_mapped = self.rules.v4_mapped;
         ask.announce(self.swarms, (peer, *hash), self.now_s, *turn, v4_mapped);
-        count_announced(self.counters, &ask.announced);
+        count_announced(self.counters, &ask.announced, peer, self.now_s);
     }
 }

@@ -16,6 +16,7 @@ use super::succession::Succession;
 use crate::clock::Now;
 use crate::counters::{Count, Discard, Family, Fault, Kind, Protocol, Tally, ThreadCounters};
 use crate::gate::access::{Access, DENIED_INTERVAL_S, Deny};
+use crate::gate::flood::{Guard, Limits, Prefix};
 use crate::limits::{TURN_DATAGRAMS_MAX, TURN_HANDOVERS_MAX};
 use crate::net::{Origin, Outbox};
 use crate::swarm::{Announced, Likely, PeerAnnounce, PeerDetails, Refusal, Swarms, Totals};
@@ -32,7 +33,7 @@ pub struct AnnounceJob {
 }
 
 /// Who waits for the answer to an announce.
-enum Asker {
+pub(super) enum Asker {
     /// The sender of a datagram.
     Datagram(Sender),
     /// A connection of an HTTP thread.
@@ -40,9 +41,9 @@ enum Asker {
 }
 
 /// An announce for a swarm of this core, and what the steps of prefetching learn about it.
-struct Pending {
-    asker: Asker,
-    peer: PeerAnnounce,
+pub(super) struct Pending {
+    pub(super) asker: Asker,
+    pub(super) peer: PeerAnnounce,
     hash: u64,
     likely: Likely,
     /// Chance, drawn before the reply is written so that the peers it picks can be prefetched.
@@ -60,7 +61,8 @@ pub struct Shard {
     pub(super) counters: Arc<ThreadCounters>,
     random: fastrand::Rng,
     /// Announces of this turn for swarms of this core.
-    pending: Vec<Pending>,
+    pub(super) pending: Vec<Pending>,
+    pub(super) guard: Guard,
     /// Which HTTP threads have got an answer in this turn and do not know yet.
     unrung: Vec<bool>,
     /// Exports under way; the last one is worked at.
@@ -84,7 +86,7 @@ impl Shard {
     ) -> Self {
         let pending = Vec::with_capacity(TURN_DATAGRAMS_MAX + TURN_HANDOVERS_MAX);
         let unrung = vec![false; mesh.desks().len()];
-        Self {
+        let mut shard = Self {
             rules,
             access: access.load_full(),
             newest_access: Cache::new(access),
@@ -93,13 +95,16 @@ impl Shard {
             counters,
             random,
             pending,
+            guard: Guard::new(Limits::default()),
             unrung,
             exports: Vec::new(),
             succession: None,
             errands: UnderWay::default(),
             sweep_second: 0,
             sweep_due: 0,
-        }
+        };
+        shard.follow_limits();
+        shard
     }
 
     /// Takes the operator's lists as they are now.
@@ -107,7 +112,15 @@ impl Shard {
         let newest = self.newest_access.load();
         if !Arc::ptr_eq(newest, &self.access) {
             self.access = Arc::clone(newest);
+            self.follow_limits();
         }
+    }
+
+    /// Takes this core's share of the limits of sources.
+    fn follow_limits(&mut self) {
+        let share = self.access.flood.share(self.access.hashes.len());
+        self.guard.follow(share);
+        self.swarms.limit_new_torrents(share.new_torrents);
     }
 
     /// The swarms, when no more answers are needed.
@@ -416,8 +429,17 @@ pub(super) fn reply(
     Ok(())
 }
 
-pub(super) fn count_announced(counters: &ThreadCounters, announced: &Announced) {
+pub(super) fn count_announced(
+    counters: &ThreadCounters,
+    announced: &Announced,
+    peer: &PeerAnnounce,
+    now_s: u32,
+) {
     if let Some(refusal) = announced.refused {
+        if refusal == Refusal::BusySource {
+            let source = Prefix::source(peer.peer.address());
+            counters.offenders.note(source, now_s);
+        }
         let tally = match refusal {
             Refusal::LongList => Tally::NotStoredLongList,
             Refusal::BusySource => Tally::NotStoredBusySource,

@@ -8,6 +8,7 @@ mod desk;
 mod errand;
 mod errands;
 mod export;
+mod flood;
 mod hold;
 mod mesh;
 mod rules;

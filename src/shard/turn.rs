@@ -7,6 +7,7 @@
 //! admit     parse each -> check its connection id -> find the core that owns its torrent;
 //!           connects and refusals are answered here, announces of other cores go to the mesh
 //! take      what other cores and HTTP threads ask joins the announces of this turn
+//! guard     while the core is busy, drop what comes from sources that ask too often
 //! prefetch  ask memory for every swarm that the turn will touch, all at once
 //! answer    one peer in, a few peers out, straight into the outbox or onto an HTTP thread's desk
 //! send      the replies may go
@@ -111,6 +112,7 @@ impl Core {
             shard.admit(&datagram, now, outbox);
         }
         shard.take_handovers(outbox);
+        shard.turn_away_floods(datagrams, now);
         shard.prefetch();
         shard.answer_announces(now, outbox);
         net.send()?;

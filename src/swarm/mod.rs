@@ -31,6 +31,7 @@
 //! Nothing grows by doubling and nothing is ever moved as a whole while others wait: records and
 //! buckets come in chunks, lists grow by a sixteenth. What is empty is given back by the sweep.
 
+mod beginners;
 mod body;
 mod buckets;
 mod budget;
@@ -68,6 +69,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
 
 use crate::wire::InfoHash;
+use beginners::Beginners;
 use body::{Body, Role, View};
 use budget::Budget;
 pub use budget::Refusal;
@@ -306,6 +308,7 @@ pub struct Swarms {
     /// Before this second no torrent is forgotten for lack of peers; 0 unless some were restored.
     peerless_stay_until_s: u32,
     budget: Option<Box<Budget>>,
+    beginners: Beginners,
     details: Option<Box<Details>>,
     /// There when there are details.
     ledger: Option<Box<Ledger>>,
@@ -332,6 +335,7 @@ impl Swarms {
             budget: settings
                 .memory_budget
                 .map(|bytes| Box::new(Budget::new(bytes))),
+            beginners: Beginners::default(),
             details: settings.peer_details.then(Box::default),
             ledger: settings.peer_details.then(Box::default),
             similar: None,
@@ -548,12 +552,23 @@ impl Swarms {
         }
     }
 
-    /// Makes a torrent that nobody knew, if the memory budget allows it.
+    /// Lets one source begin so many torrents, halved each minute; 0 is any number. Whoever has more is
+    /// answered and not stored, for [`Refusal::BusySource`].
+    pub fn limit_new_torrents(&mut self, most: u32) {
+        self.beginners.limit(most);
+    }
+
+    /// Makes a torrent that nobody knew, if the memory budget and its source's other torrents allow it.
     #[inline(never)] // as most torrents are known
     fn begin(&mut self, hash: u64, announce: &PeerAnnounce) -> Result<u32, Refusal> {
         let taken = self.memory_bytes();
-        if let Some(budget) = &mut self.budget {
-            budget.may_begin(&announce.peer, taken, &self.keys)?;
+        if let Some(budget) = &self.budget {
+            budget.may_begin(taken)?;
+        }
+        let begun = self.beginners.count(&announce.peer, &self.keys);
+        let budget = self.budget.as_ref();
+        if !self.beginners.admits(begun) || budget.is_some_and(|b| !b.admits(begun, taken)) {
+            return Err(Refusal::BusySource);
         }
         Ok(self.create(hash, announce.info_hash))
     }

@@ -97,9 +97,7 @@ impl Swarms {
             self.cursor.sessions = end;
         }
         self.heap_bytes = self.heap_bytes - before + self.side_bytes();
-        if let Some(budget) = &mut self.budget {
-            budget.forget(now_s);
-        }
+        self.beginners.forget(now_s);
         if let Some(similar) = &mut self.similar {
             let timeout_s = self.calendar.timeout_s();
             similar.sweep(now_s, timeout_s, &self.records, &self.keys);

@@ -302,4 +302,44 @@ pub(super) const ACCESS: &[Key] = &[
     ),
 ];
 
+pub(super) const FLOOD: &[Key] = &[
+    Key::whole(
+        "per_source",
+        "Announces and scrapes a second of one source; 0 = any number.",
+        (0, 1_000_000),
+        |config| config.flood.per_source.into(),
+        |config, rate| config.flood.per_source = rate as u32,
+    ),
+    Key::whole(
+        "per_network",
+        "The same of the network around it: 24 bits of IPv4, 56 of IPv6.",
+        (0, 1_000_000),
+        |config| config.flood.per_network.into(),
+        |config, rate| config.flood.per_network = rate as u32,
+    ),
+    Key::whole(
+        "burst",
+        "Seconds of these rates that may be spent at once.",
+        (1, 60),
+        |config| config.flood.burst_s.into(),
+        |config, seconds| config.flood.burst_s = seconds as u32,
+    ),
+    Key::whole(
+        "new_torrents",
+        "Torrents that nobody else has and that one source may bring within a minute, or half of it\n\
+         in every minute. Announces of others are answered, and their torrents not kept; 0 = any number.",
+        (0, 60_000),
+        |config| config.flood.new_torrents.into(),
+        |config, torrents| config.flood.new_torrents = torrents as u32,
+    ),
+    Key::whole(
+        "busy_from",
+        "Requests a second of one core from which on it looks at the rates of those who ask it over\n\
+         UDP; a core that is calm serves everybody. 0 = always. HTTP threads always look.",
+        (0, 10_000_000),
+        |config| config.flood.busy_from.into(),
+        |config, requests| config.flood.busy_from = requests as u32,
+    ),
+];
+
 const FILE: &str = "a path of at most 4096 bytes without NUL, or nothing";

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::key::Key;
 use super::source::PREFIX;
 use super::{Config, HttpAddress, HttpListener, UdpListener};
-use answers::{ACCESS, ANNOUNCE, SCRAPE};
+use answers::{ACCESS, ANNOUNCE, FLOOD, SCRAPE};
 use control::CONTROL;
 use listeners::{CONNECTIONS, HTTP, HTTP_LISTEN, UDP, UDP_LISTEN};
 use process::{LOG, STORE, SWARM, WORKERS};
@@ -121,6 +121,14 @@ pub(super) static SECTIONS: &[Section] = &[
         doc: "Who may speak.",
         shape: Shape::Table,
         keys: ACCESS,
+    },
+    Section {
+        name: "flood",
+        doc: "How much one source may ask for: an IPv4 address, or an IPv6 network of 64 bits. Nobody is\n\
+              banned: who is over the limit is served again as soon as he is not (docs/floods.md). Read\n\
+              again on SIGHUP.",
+        shape: Shape::Table,
+        keys: FLOOD,
     },
     Section {
         name: "control",

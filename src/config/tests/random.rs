@@ -194,6 +194,13 @@ fn random_config(rng: &mut fastrand::Rng) -> Config {
             downloaders: rng.bool(),
         },
         swarm: random_swarm(rng),
+        flood: Flood {
+            busy_from: rng.u32(0..=10_000_000),
+            per_source: rng.u32(0..=1_000_000),
+            per_network: rng.u32(0..=1_000_000),
+            burst_s: rng.u32(1..=60),
+            new_torrents: rng.u32(0..=60_000),
+        },
         access: random_access(rng),
         control: random_control(rng),
         store: Store {

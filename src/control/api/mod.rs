@@ -9,6 +9,7 @@ mod journal;
 mod keys;
 mod lists;
 mod named;
+mod offenders;
 mod openapi;
 pub(super) mod operations;
 mod similar;
@@ -52,6 +53,7 @@ pub(super) fn router(state: State) -> Router {
         .merge(torrents::routes())
         .merge(journal::routes())
         .merge(transfers::routes())
+        .merge(offenders::routes())
         .merge(operations::routes())
         .merge(similar::routes())
         .merge(small::routes())

@@ -68,7 +68,7 @@ static SEND_FAILURES: Metric = Metric::counter(
 static NOT_STORED: Metric = Metric::counter(
     "shoal_announces_not_stored_total",
     &["core", "reason"],
-    "Announces answered but not stored, because of swarm.memory_budget: the swarm is large, the source came with many new torrents, the torrent is new, or there is no room at all",
+    "Announces answered but not stored, because of swarm.memory_budget: the swarm is large, the source came with many new torrents (or with more than flood.new_torrents), the torrent is new, or there is no room at all",
 );
 static COMPLETED: Metric = Metric::counter(
     "shoal_downloads_completed_total",

@@ -1,8 +1,10 @@
 //! What the tracker knows beside its counters: turns, queues, the store, lists, certificates.
 
+use std::collections::BTreeMap;
 use std::env::consts::ARCH;
 use std::path::Path;
 
+use ipnet::IpNet;
 use nix::sys::statvfs::statvfs;
 
 use super::page::{Metric, Page, Value};
@@ -11,6 +13,9 @@ use crate::control::state::Parts;
 use crate::counters::UniqueSet;
 use crate::gate::access::HashAccess;
 use crate::limits::HANDOVER_QUEUE_LEN;
+
+/// Values of a label that strangers can make must be few.
+const OFFENDERS_TOLD: usize = 10;
 
 static BUILD: Metric = Metric::gauge(
     "shoal_build_info",
@@ -71,6 +76,11 @@ static SOFTWARE: Metric = Metric::counter(
     "shoal_client_announces_total",
     &["client"],
     "Announces that were admitted, by the software that the peer id names; what has no name is other",
+);
+static OFFENDERS: Metric = Metric::gauge(
+    "shoal_offender_refused",
+    &["network"],
+    "Requests of the ten networks that were turned away most lately for asking too often, halved each minute",
 );
 static SNAPSHOTS: Metric = Metric::counter(
     "shoal_snapshots_total",
@@ -171,7 +181,7 @@ static REFUSALS: Metric = Metric::counter(
 );
 
 /// All of this file.
-pub(super) static METRICS: [&Metric; 32] = [
+pub(super) static METRICS: [&Metric; 33] = [
     &BUILD,
     &MODE,
     &STARTED,
@@ -184,6 +194,7 @@ pub(super) static METRICS: [&Metric; 32] = [
     &QUEUE_MAX,
     &ADDRESSES,
     &SOFTWARE,
+    &OFFENDERS,
     &SNAPSHOTS,
     &SNAPSHOT_BYTES,
     &SNAPSHOT_INTERVAL,
@@ -222,6 +233,7 @@ pub(super) fn collect(state: &Parts, page: &mut Page) {
     }
     turns(state, page);
     crowd(state, page);
+    offenders(state, page);
     if let Some(totals) = state.store_totals() {
         page.family(&SNAPSHOTS)
             .add(&["written"], totals.written)
@@ -310,6 +322,25 @@ fn crowd(state: &Parts, page: &mut Page) {
         }
     }
     page.family(&SOFTWARE).add(&["other"], other);
+}
+
+/// Who asks too often. Addresses are whole only where nobody else reads the page.
+fn offenders(state: &Parts, page: &mut Page) {
+    let is_whole = state.config.log.full_addresses && !state.config.control.public_stats;
+    let mut networks: BTreeMap<IpNet, u64> = BTreeMap::new();
+    for offender in state.offenders(OFFENDERS_TOLD) {
+        let prefix = offender.prefix;
+        let network = if is_whole {
+            prefix.net()
+        } else {
+            prefix.masked()
+        };
+        *networks.entry(network).or_default() += offender.refused;
+    }
+    for (network, refused) in networks {
+        page.family(&OFFENDERS)
+            .add(&[&network.to_string()], refused);
+    }
 }
 
 /// Who may use the tracker.

@@ -1,9 +1,10 @@
 use fastrand::Rng;
 
+use super::super::beginners::HALVED_EVERY_S;
 use super::super::model::{
     TIMEOUT_S, info_hash, leecher, peer_v4, peer_v6, random_state, settings,
 };
-use super::super::{Announced, Memory, PeerAnnounce, Settings, State, Swarms, Totals};
+use super::super::{Announced, Memory, PeerAddr, PeerAnnounce, Settings, State, Swarms, Totals};
 use super::*;
 
 const BUDGET: usize = 4 << 20;

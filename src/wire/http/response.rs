@@ -1,7 +1,8 @@
 //! Responses. Few header fields, as some clients break on many: never a date, never a name.
 
 /// The statuses that a tracker answers with. What is wrong with an announce or a scrape is told in
-/// a bencoded body with status 200: clients do not read the body of any other.
+/// a bencoded body with status 200, since clients do not read the body of any other; only who asks too
+/// often gets one that proxies understand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Status {
     /// 200, refused announces and scrapes included.
@@ -16,6 +17,8 @@ pub enum Status {
     MethodNotAllowed,
     /// 408: the head did not arrive in time.
     RequestTimeout,
+    /// 429: too many requests, with a time to wait.
+    TooManyRequests,
     /// 431: the head is too long.
     HeadTooLarge,
     /// 503: not now.
@@ -24,13 +27,14 @@ pub enum Status {
 
 impl Status {
     /// Every status.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Ok,
         Self::MovedPermanently,
         Self::BadRequest,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
+        Self::TooManyRequests,
         Self::HeadTooLarge,
         Self::ServiceUnavailable,
     ];
@@ -44,6 +48,7 @@ impl Status {
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
+            Self::TooManyRequests => 429,
             Self::HeadTooLarge => 431,
             Self::ServiceUnavailable => 503,
         }
@@ -57,6 +62,7 @@ impl Status {
             Self::NotFound => "HTTP/1.1 404 Not Found\r\n",
             Self::MethodNotAllowed => "HTTP/1.1 405 Method Not Allowed\r\n",
             Self::RequestTimeout => "HTTP/1.1 408 Request Timeout\r\n",
+            Self::TooManyRequests => "HTTP/1.1 429 Too Many Requests\r\n",
             Self::HeadTooLarge => "HTTP/1.1 431 Request Header Fields Too Large\r\n",
             Self::ServiceUnavailable => "HTTP/1.1 503 Service Unavailable\r\n",
         }
@@ -92,7 +98,7 @@ pub struct Location<'a> {
     pub target: &'a [u8],
 }
 
-/// The head of a response. At most seven header fields come of it.
+/// The head of a response. At most eight header fields come of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ResponseHead<'a> {
     /// How it went.
@@ -112,6 +118,8 @@ pub struct ResponseHead<'a> {
     pub location: Option<Location<'a>>,
     /// Tell which methods there are: 405 must.
     pub allow: bool,
+    /// Seconds to wait before the next request.
+    pub retry_after_s: Option<u32>,
 }
 
 impl ResponseHead<'_> {
@@ -126,6 +134,7 @@ impl ResponseHead<'_> {
             vary: false,
             location: None,
             allow: matches!(status, Status::MethodNotAllowed),
+            retry_after_s: None,
         }
     }
 }
@@ -170,6 +179,11 @@ pub fn write_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     }
     if head.allow {
         put("Allow: GET, HEAD\r\n");
+    }
+    if let Some(seconds) = head.retry_after_s {
+        put("Retry-After: ");
+        put(itoa::Buffer::new().format(seconds));
+        put("\r\n");
     }
     if let Some(location) = head.location {
         put("Location: ");

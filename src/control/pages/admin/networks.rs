@@ -9,9 +9,11 @@ use maud::{Markup, html};
 use super::listing::{self, Asked, Entered, Form, Part, Row, Words};
 use super::parts::{self, ROWS};
 use crate::control::changes;
+use crate::control::pages::words;
 use crate::control::problem::Problem;
 use crate::control::session::{Admin, Change};
 use crate::control::state::State;
+use crate::counters::Offender;
 use crate::gate::networks;
 use crate::registrar::RegistrarError;
 use crate::store::Note;
@@ -25,6 +27,9 @@ const WORDS: Words = Words {
     about: "Announces from these networks are turned away.",
 };
 
+/// Offenders that are shown.
+const OFFENDERS: usize = 10;
+
 pub(super) fn routes() -> Router<State> {
     Router::new().route("/admin/networks", get(page).post(change))
 }
@@ -37,6 +42,7 @@ async fn show(admin: &Admin, state: &State, from: u64, entered: &Entered) -> Res
     let body = rows(state, from).await.map(|(total, rows)| {
         html! {
             (listing::render(admin, state, &WORDS, (from, total, &rows), entered))
+            (offenders(admin, state))
             (of_configuration(state))
         }
     });
@@ -60,6 +66,57 @@ async fn rows(state: &State, from: u64) -> Result<(u64, Vec<Row>), Problem> {
     let from = usize::try_from(from).unwrap_or(usize::MAX);
     let rows = all.into_iter().skip(from).take(ROWS).map(row);
     Ok((total, rows.collect()))
+}
+
+/// Who asked too often, each with a button that puts it on the list.
+fn offenders(admin: &Admin, state: &State) -> Markup {
+    let now_s = state.clock.now().uptime_s;
+    let worst = state.offenders(OFFENDERS);
+    html! {
+        section.card.wide aria-labelledby="offenders" {
+            h2 #offenders { "Too many requests" }
+            p.quiet {
+                "Turned away lately for asking more often than " code { "[flood]" } " allows. They are served again as soon as \
+                 they ask less; counts are halved every minute."
+            }
+            @if worst.is_empty() { p { "Nobody." } }
+            @else {
+                form method="post" action=(WORDS.path) {
+                    (admin.csrf())
+                    input type="hidden" name="reason" value="too many requests";
+                    div.scroll tabindex="0" role="group" aria-labelledby="offenders" {
+                        table.records {
+                            caption.unseen { "Networks that asked too often" }
+                            thead { tr {
+                                th scope="col" { (WORDS.one) }
+                                th scope="col" { "Turned away" }
+                                th scope="col" { "Last" }
+                                td {}
+                            } }
+                            tbody { @for offender in &worst { (offender_row(state, offender, now_s)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn offender_row(state: &State, offender: &Offender, now_s: u32) -> Markup {
+    let network = offender.prefix.to_string();
+    let ago_s = now_s.saturating_sub(offender.last_s);
+    html! {
+        tr {
+            th scope="row" { code { (network) } }
+            td data-name="Turned away" { (words::number(offender.refused)) }
+            td data-name="Last" { (ago_s) " s ago" }
+            td.act {
+                @if parts::no_store(state).is_none() {
+                    button name="text" value=(network) aria-label={ "Block " (network) } { "Block" }
+                }
+            }
+        }
+    }
 }
 
 /// What the configuration turns away beside the list.
