@@ -148,7 +148,7 @@ start_server() {
     rm -rf "${scratch:?}/home"
     mkdir "$scratch/home"
     local shoal=("$programs/shoal" run --set workers.count=1 --set workers.http_threads=1
-        --set "udp.listen=$address" --set control.listen=)
+        --set "udp.listen=$address" --set control.listen= "${no_limits[@]}")
     if [[ $load == https-* ]]; then
         shoal=(env "SHOAL_CONFIG_TOML=[[http]]
 listen = \"$address\"

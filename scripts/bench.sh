@@ -99,7 +99,8 @@ peers=4
 
 start_server() {
     local server=$1 shape_peers=$2 command
-    local shoal=("$programs/shoal" run --set workers.count=1 --set "udp.listen=$address" --set http.listen= --set control.listen=)
+    local shoal=("$programs/shoal" run --set workers.count=1 --set "udp.listen=$address" --set http.listen= --set control.listen=
+        "${no_limits[@]}")
     # Split on purpose: the variable is a list of words.
     # shellcheck disable=SC2206
     shoal+=(${SHOAL_BENCH_ARGS:-})

@@ -176,7 +176,7 @@ command_of() {
         echo) command=("$bench" echo --listen "$address" --peers "$detail" --duration 86400) ;;
         shoal)
             command=("$programs/shoal" run --set workers.count=1 --set workers.http_threads=1
-                --set workers.backend=io_uring --set control.listen=)
+                --set workers.backend=io_uring --set control.listen= "${no_limits[@]}")
             case $kind in
                 udp) command+=(--set "udp.listen=$address" --set http.listen=) ;;
                 https-*)

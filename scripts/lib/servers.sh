@@ -2,6 +2,10 @@
 # Read by the benches: the servers and the generator of the moment, which end with the script, and the
 # folder of the results. Expects `results` (a folder or nothing) and `fail` of caller.sh.
 
+# A load generator is a flood from one address: what a source may ask for is not what is measured.
+# shellcheck disable=SC2034
+no_limits=(--set flood.per_source=0 --set flood.per_network=0 --set flood.new_torrents=0)
+
 server_pid='' generator_pid=''
 # Those that stay while others are measured: names and process ids.
 declare -A running=()

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, unbounded};
 use shoal::boot::Tracker;
 use shoal::clock::Clock;
-use shoal::config::{Backend, Config, HttpAddress, HttpListener, UdpListener};
+use shoal::config::{Backend, Config, Flood, HttpAddress, HttpListener, UdpListener};
 use shoal::control::Event;
 use shoal::counters::{Count, Tally, Totals};
 
@@ -42,6 +42,8 @@ pub fn config() -> Config {
     config.store.path = String::new();
     config.control.listen = None;
     config.workers.receive_buffer = 1 << 20;
+    // All that a test sends comes from one address.
+    config.flood = Flood::default();
     config
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 use shoal::gate::access::{HashAccess, HashLists};
+use shoal::gate::flood::{Guard, Limits};
 use shoal::gate::hash_list::HashList;
 use shoal::gate::networks::{self, Networks};
 use shoal::wire::InfoHash;
@@ -49,6 +50,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         name: "source-in-10000-networks",
         cycle: MEMBERS,
         prepare: source_in_networks,
+    },
+    Operation {
+        name: "source-while-busy",
+        cycle: MEMBERS,
+        prepare: source_while_busy,
     },
 ];
 
@@ -140,5 +146,21 @@ fn source_in_networks() -> Work {
     let blocked: Networks = (0..10_000).map(network).collect();
     in_turn(addresses(), move |address: &IpAddr| {
         black_box(blocked.contains(*address));
+    })
+}
+
+/// What a busy core adds to each announce. A calm one adds nothing to any, which `turn-of-128-announces` shows.
+fn source_while_busy() -> Work {
+    // So much that no bucket is ever empty, however many rounds there are.
+    let limits = Limits {
+        busy_from: 0,
+        per_source: 1_000_000,
+        per_network: 1_000_000,
+        burst_s: 60,
+        new_torrents: 0,
+    };
+    let mut guard = Guard::with_keys(limits, RandomState::with_seeds(1, 2, 3, 4));
+    in_turn(addresses(), move |address: &IpAddr| {
+        black_box(guard.admit(*address, NOW.uptime_s)).ok();
     })
 }

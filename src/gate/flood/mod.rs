@@ -91,9 +91,14 @@ pub struct Guard {
 impl Guard {
     /// Full buckets. What strangers can choose is hashed with keys that end with the process.
     pub fn new(limits: Limits) -> Self {
+        Self::with_keys(limits, RandomState::new())
+    }
+
+    /// The same with keys that somebody chose.
+    pub fn with_keys(limits: Limits, keys: RandomState) -> Self {
         let mut guard = Self {
             limits: Limits::default(),
-            keys: RandomState::new(),
+            keys,
             sources: Buckets::default(),
             networks: Buckets::default(),
             is_busy: false,
