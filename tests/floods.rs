@@ -3,12 +3,14 @@
 mod api;
 mod http;
 mod in_process;
+mod logged_in;
 
 use std::net::IpAddr;
 
 use api::{Api, json};
 use http::{Browser, announce, escaped, http_config, scrape};
 use in_process::{Announce, BACKENDS, Client, Server, config};
+use logged_in::{LoggedIn, add_user};
 use shoal::config::{Config, Flood};
 use shoal::counters::{Count, Discard, Family, Fault, Kind, Protocol, Tally};
 
@@ -301,6 +303,30 @@ fn whoever_was_turned_away_stands_in_the_api_and_masked_in_the_metrics() {
     api.server.clock.advance(3600);
     let told = json(&api.get("/api/v1/offenders"));
     assert_eq!(told["offenders"], serde_json::json!([]));
+}
+
+#[test]
+fn an_operator_sees_who_asks_too_often_and_blocks_him_with_a_button() {
+    let api = Api::start_with(|config| {
+        add_user(config);
+        config.flood = STRICT;
+    });
+    let user = LoggedIn::at(api.address());
+    assert!(user.page("/admin/networks").contains("Nobody."));
+    let loud = at(&api.server, LOUD);
+    let id = loud.connect();
+    ask(&api.server, &loud, id, 300, Discard::SourceOverRate);
+    let page = user.page("/admin/networks");
+    let button = "<button name=\"text\" value=\"127.0.0.2/32\"";
+    assert!(page.contains(button), "{page}");
+    let page = user.change(
+        "/admin/networks",
+        &[("text", "127.0.0.2/32"), ("reason", "too many requests")],
+    );
+    assert!(page.contains("1 network added."), "{page}");
+    api.server.clock.advance(10);
+    loud.announce(id, Announce::leecher(HASH, 1));
+    assert_eq!(api.server.count(Count::Faulted(Fault::BlockedAddress)), 1);
 }
 
 #[test]
