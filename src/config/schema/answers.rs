@@ -327,7 +327,7 @@ pub(super) const FLOOD: &[Key] = &[
     Key::whole(
         "new_torrents",
         "Torrents that nobody else has and that one source may bring within a minute, or half of it\n\
-         in every minute. Announces of others are answered, and their torrents not kept; 0 = any number.",
+         in every minute. Beyond, it is answered and its new torrents are not kept; 0 = any number.",
         (0, 60_000),
         |config| config.flood.new_torrents.into(),
         |config, torrents| config.flood.new_torrents = torrents as u32,
