@@ -20,7 +20,7 @@ const CEILING: u16 = 255;
 
 /// See the module. It does not count as swarms, and takes 64 KiB.
 pub(super) struct Beginners {
-    cells: Box<[[u16; CELLS]; 2]>,
+    cells: [Box<[u16]>; 2],
     /// Most that a source may begin.
     most: u16,
     /// Counts end here, so that a minute after a flood its source may begin some again.
@@ -31,9 +31,7 @@ pub(super) struct Beginners {
 impl Default for Beginners {
     fn default() -> Self {
         Self {
-            cells: vec![[0; CELLS]; 2]
-                .try_into()
-                .expect("a vector of two is an array of two"),
+            cells: [(); 2].map(|()| vec![0; CELLS].into()),
             most: u16::MAX,
             ceiling: CEILING,
             halved_s: 0,
@@ -76,7 +74,7 @@ impl Beginners {
         let minutes = now_s.saturating_sub(self.halved_s) / HALVED_EVERY_S;
         if minutes > 0 {
             self.halved_s += minutes * HALVED_EVERY_S;
-            for cell in self.cells.as_flattened_mut() {
+            for cell in self.cells.iter_mut().flatten() {
                 *cell = cell.checked_shr(minutes).unwrap_or(0);
             }
         }

@@ -66,16 +66,14 @@ impl Buckets {
             spent if spent <= burst => spent,
             _ => 0,
         };
-        let (at, spent) = match set.tags.iter().position(|&known| known == tag) {
-            Some(at) => (at, spent_at(set.full_at[at])),
-            None => {
-                let spent = set.full_at.map(spent_at);
-                let fullest = (1..WAYS).fold(0, |least, at| match spent[at] < spent[least] {
-                    true => at,
-                    false => least,
-                });
-                (fullest, 0)
-            }
+        let known = set.tags.iter().position(|&known| known == tag);
+        let (at, spent) = if let Some(at) = known {
+            (at, spent_at(set.full_at[at]))
+        } else {
+            let spent = set.full_at.map(spent_at);
+            let fuller =
+                |least: usize, at: usize| if spent[at] < spent[least] { at } else { least };
+            ((1..WAYS).fold(0, fuller), 0)
         };
         if spent >= burst {
             return false;
