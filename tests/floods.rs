@@ -62,9 +62,9 @@ fn a_source_over_its_rate_is_turned_away_and_its_neighbour_is_not() {
         let server = Server::start(&udp(backend, STRICT));
         let (loud, quiet) = (at(&server, LOUD), at(&server, QUIET));
         let (loud_id, quiet_id) = (loud.connect(), quiet.connect());
-        let served = ask(&server, &loud, loud_id, 200, Discard::SourceOverRate);
+        let answers = ask(&server, &loud, loud_id, 200, Discard::SourceOverRate);
         // As many more as seconds began while it asked.
-        assert!((40..=100).contains(&served), "{served}");
+        assert!((40..=100).contains(&answers), "{answers}");
         assert_eq!(
             quiet
                 .announce(quiet_id, Announce::leecher(HASH, 2))
@@ -74,8 +74,8 @@ fn a_source_over_its_rate_is_turned_away_and_its_neighbour_is_not() {
         assert_eq!(quiet.scrape(quiet_id, &[HASH]), [(0, 0, 2)]);
         // Its connection id is as good as ever, and a pause is all it takes.
         server.clock.advance(10);
-        let served = ask(&server, &loud, loud_id, 40, Discard::SourceOverRate);
-        assert_eq!(served, 40);
+        let answers = ask(&server, &loud, loud_id, 40, Discard::SourceOverRate);
+        assert_eq!(answers, 40);
     }
 }
 
@@ -115,8 +115,8 @@ fn forged_datagrams_in_the_name_of_a_source_spend_nothing_of_its_rate() {
         for _ in 0..100 {
             client.connect();
         }
-        let served = ask(&server, &client, id, 40, Discard::SourceOverRate);
-        assert_eq!(served, 40);
+        let answers = ask(&server, &client, id, 40, Discard::SourceOverRate);
+        assert_eq!(answers, 40);
     }
 }
 
@@ -129,14 +129,14 @@ fn a_network_over_its_rate_is_turned_away_and_the_next_one_is_not() {
             ..STRICT
         },
     ));
-    let mut served = 0;
+    let mut answers = 0;
     for host in 10..20 {
         let client = at(&server, [127, 0, 0, host]);
         let id = client.connect();
-        served += ask(&server, &client, id, 20, Discard::NetworkOverRate);
+        answers += ask(&server, &client, id, 20, Discard::NetworkOverRate);
     }
     // Of 200, each from a source that is within its own.
-    assert!((60..=180).contains(&served), "{served}");
+    assert!((60..=180).contains(&answers), "{answers}");
     assert!(server.count(Count::Discarded(Discard::NetworkOverRate)) > 0);
     assert_eq!(server.count(Count::Discarded(Discard::SourceOverRate)), 0);
     let far = at(&server, [127, 0, 1, 10]);
@@ -249,11 +249,11 @@ fn over_http_too_many_requests_are_told_so_with_a_time_to_wait() {
         let targets = [announce(&escaped(&HASH), 1, 1, ""), scrape([HASH])];
         let target = &targets[0];
         let mut loud = Browser::at(LOUD.into(), to);
-        let (mut served, mut refused) = (0, 0);
+        let (mut answers, mut refused) = (0, 0);
         for number in 0..200 {
             let response = loud.get(&targets[number % 2]);
             if response.status == 200 {
-                served += 1;
+                answers += 1;
                 continue;
             }
             assert_eq!(response.status, 429);
@@ -266,7 +266,7 @@ fn over_http_too_many_requests_are_told_so_with_a_time_to_wait() {
             assert!(text.contains("8:retry ini1e"), "{text}");
             refused += 1;
         }
-        assert!((40..=160).contains(&served), "{served}");
+        assert!((40..=160).contains(&answers), "{answers}");
         assert_eq!(server.count(Count::Faulted(Fault::SourceOverRate)), refused);
         assert_eq!(Browser::at(QUIET.into(), to).get(target).status, 200);
         server.clock.advance(10);
@@ -278,7 +278,7 @@ fn over_http_too_many_requests_are_told_so_with_a_time_to_wait() {
 fn whoever_was_turned_away_stands_in_the_api_and_masked_in_the_metrics() {
     let api = Api::start_with(|config| config.flood = STRICT);
     let loud = at(&api.server, LOUD);
-    let served = ask(
+    let answers = ask(
         &api.server,
         &loud,
         loud.connect(),
@@ -291,11 +291,11 @@ fn whoever_was_turned_away_stands_in_the_api_and_masked_in_the_metrics() {
     };
     assert_eq!(offender["network"], "127.0.0.2/32");
     assert_eq!(offender["is_network"], false);
-    assert_eq!(offender["refused"], 300 - served);
+    assert_eq!(offender["refused"], 300 - answers);
     let metrics = api.browser().get("/metrics").text();
     let line = format!(
         "shoal_offender_refused{{network=\"127.0.0.0/24\"}} {}",
-        300 - served
+        300 - answers
     );
     assert!(metrics.contains(&line), "{metrics}");
     assert!(metrics.contains("shoal_datagrams_dropped_total{reason=\"source_over_rate\"}"));
