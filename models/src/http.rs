@@ -137,9 +137,7 @@ pub fn pause_and_go_on(counter: Counter, pause: &Pause, stop: &AtomicBool) {
         }
     };
     loop {
-        pause.count_accepting(true);
         work_until(&|| stops() || pause.is_wanted());
-        pause.count_accepting(false);
         if stops() {
             return;
         }

@@ -58,6 +58,7 @@ pub(crate) struct HttpThread {
     /// Questions by ticket, and the turn in which they were asked.
     pub(crate) open: BTreeMap<usize, (Question, u64)>,
     /// Answers that have been looked at and not been taken yet.
+    #[expect(clippy::vec_box, reason = "they go to the cores and back as they are")]
     pub(crate) desk: Vec<Box<Ask>>,
     unrung: Vec<usize>,
     tickets: usize,
@@ -270,18 +271,18 @@ impl World {
     /// A core goes on: falls asleep, wakes up, or makes a turn. False when it sleeps on.
     pub(crate) fn step_core(&mut self, core: usize) -> bool {
         let place = &mut self.cores[core];
-        if !place.asleep {
-            place.asleep = place.core.falls_asleep();
-            if place.asleep {
-                return true;
-            }
-        } else {
+        if place.asleep {
             let is_patient = place.second == self.now.uptime_s;
             if is_patient && place.socket.is_empty() && !place.core.is_called() {
                 return false;
             }
             place.asleep = false;
             place.core.wake_up();
+        } else {
+            place.asleep = place.core.falls_asleep();
+            if place.asleep {
+                return true;
+            }
         }
         place.second = self.now.uptime_s;
         let len = place.socket.len().min(self.random.usize(1..=TURN_MAX / 2));
@@ -301,7 +302,7 @@ impl World {
         });
         let mut replies = Replies::new();
         place.core.whole_turn(self.now, datagrams, |to, bytes| {
-            replies.push((to, bytes.to_vec()))
+            replies.push((to, bytes.to_vec()));
         });
         self.turn += 1;
         self.summary.turns += 1;

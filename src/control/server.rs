@@ -185,6 +185,8 @@ impl Serving {
                         connections.spawn(self.clone().connection(stream, peer, place));
                     }
                 }
+                // A client that is gone already is its own affair.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     self.state.counters.count_accept_failed();
                     if let Some(more) = complaints.pass(self.state.clock.now().uptime_s) {

@@ -123,6 +123,8 @@ impl Shard {
         }
     }
 
+    pub fn turn_away_floods(&mut self, _: u64, _: Now) {}
+
     pub fn prefetch(&mut self) {}
 
     pub fn answer_announces(&mut self, _: Now, _: &mut Outbox) {
