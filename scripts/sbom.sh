@@ -17,7 +17,7 @@ TEXT
 case ${1:-} in
     --help) usage; exit 0 ;;
     -*) usage >&2; exit 2 ;;
-    '') file=/dev/stdout ;;
+    '') file='' ;;
     *) file=$(realpath -m -- "$1") ;;
 esac
 cd "$(dirname "$0")/.."
@@ -83,4 +83,8 @@ jq --rawfile crates "$work/crates" --rawfile checksums "$work/checksums" --arg r
             }
         ] | sort_by(.ref))
     }' "$work/metadata" >"$work/bill"
-cat "$work/bill" >"$file"
+if [ -n "$file" ]; then
+    cp "$work/bill" "$file"
+else
+    cat "$work/bill"
+fi
