@@ -254,10 +254,12 @@ fn config(options: &Options, places: &Places, folder: &Path) -> String {
             quoted(&options.private_key)
         );
     }
-    // Short times, so that many generations pass; the machine has other work.
+    // Short times, so that many generations pass; the machine has other work. Everybody comes from one address, so
+    // limits by source would turn away those who are honest.
     text + &format!(
         "[workers]\npin = false\n\
          [announce]\ninterval = {}\npeer_timeout = {}\n\
+         [flood]\nper_source = 0\nper_network = 0\nnew_torrents = 0\n\
          [connections]\nidle_timeout = 20\nrequest_timeout = 5\n\
          [access]\nconnection_id_lifetime = 60\nblocklist = {}\nip_blocklist = {}\n\
          [control]\nlisten = \"{}\"\n[control.tokens]\nsoak = \"{TOKEN}\"\n\
