@@ -8,8 +8,8 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::{
-    ANY_CONTROL, ANY_PORT, PATIENCE, allow, control_of, expect_served, hex, metric, run_after,
-    start, store_in, token,
+    ANY_CONTROL, ANY_PORT, allow, control_of, expect_served, hex, metric, run_after, start,
+    store_in, token,
 };
 use crate::http::Browser;
 use crate::support::TrackerProcess;
@@ -68,10 +68,13 @@ fn without_descriptors_udp_goes_on_lists_stay_and_it_is_over_when_there_are_some
         assert_eq!(allow(control, 5000).status, 200);
 
         let mut crowd = Vec::new();
-        fill(&mut crowd, tracker.id(), &[control, http]);
-        tracker.wait_for_log("the control server cannot accept a connection", PATIENCE);
-        expect_served(address);
         // Who has not finished a head is let go after some seconds, so others must come.
+        super::until("a connection that cannot be accepted", || {
+            fill(&mut crowd, tracker.id(), &[control, http]);
+            let said = tracker.stderr_so_far();
+            said.contains("the control server cannot accept a connection")
+        });
+        expect_served(address);
         super::until("a list that cannot be opened", || {
             let reloads = |tracker: &mut TrackerProcess| {
                 tracker.stderr_so_far().matches("SIGHUP: reloaded").count()
@@ -86,8 +89,8 @@ fn without_descriptors_udp_goes_on_lists_stay_and_it_is_over_when_there_are_some
 
         drop(crowd);
         super::until("room again", || open_files(tracker.id()) < FILES / 2);
-        let lost = "shoal_control_connections_lost_total{reason=\"accept_failed\"}";
-        assert!(metric(control, lost) > 0.0);
+        let failures = "shoal_control_connections_lost_total{reason=\"accept_failed\"}";
+        assert!(metric(control, failures) > 0.0);
         assert_eq!(Browser::of(http).get("/health_check").status, 200);
         assert_eq!(allow(control, 5001).status, 200);
         tracker.signal(Signal::SIGHUP);
