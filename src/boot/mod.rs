@@ -12,13 +12,14 @@ mod takeover;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Sender, bounded};
-use log::info;
+use log::{info, warn};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -37,22 +38,34 @@ use crate::shard::{Collector, Core, Errands, Hold, Mesh, Rules, Shard};
 use crate::store::{Keeper, Legacy, StoreTotals};
 use crate::swarm::{self, Swarms};
 use succession::{Spread, Succession};
-pub(crate) use takeover::shed;
-use takeover::{Estate, Heir};
+use takeover::{Estate, Heir, Launcher};
+pub(crate) use takeover::{launch_if_asked, shed};
 
-/// Runs a tracker until a signal ends it. Every failure has been logged when this returns. `reload` loads
-/// the configuration again, or says a sentence for each mistake.
-pub fn run(config: &Config, reload: &dyn Fn() -> Result<Config, Vec<String>>) -> ExitCode {
+/// Runs a tracker until a signal ends it. Every failure has been logged when this returns. `file` is where the
+/// configuration was read; `reload` loads it again, or says a sentence for each mistake.
+pub fn run(
+    config: &Config,
+    file: Option<&Path>,
+    reload: &dyn Fn() -> Result<Config, Vec<String>>,
+) -> ExitCode {
     exit_on_panic();
     heap::prepare();
     let done = crate::control::Signals::catch()
         .map_err(|error| format!("cannot catch signals: {error}"))
-        .and_then(|signals| {
+        .and_then(|mut signals| {
             let clock = Clock::start();
             let (mut heir, estate) = Heir::from_environment()?.unzip();
             let estate = estate.unwrap_or_default();
+            let events = signals.events();
+            let mut restrict = || {
+                privileges::restrict(config, file);
+                // Its threads would not be restricted if they were there before.
+                signals.listen()
+            };
+            let restrict: Option<Restrict<'_>> = Some(&mut restrict);
             let mut tracker =
-                Tracker::start_after(heir.as_mut(), estate, config, &clock, &signals.events())?;
+                Tracker::start_after(heir.as_mut(), estate, config, &clock, &events, restrict)?;
+            privileges::restrict_further(config);
             if let Some(heir) = heir {
                 heir.serve();
                 tracker.http.is_guest = false;
@@ -67,6 +80,9 @@ pub fn run(config: &Config, reload: &dyn Fn() -> Result<Config, Vec<String>>) ->
         }
     }
 }
+
+/// What a process of its own does with its rights once they are not needed any more; the error is a sentence.
+type Restrict<'a> = &'a mut dyn FnMut() -> Result<(), String>;
 
 /// A running tracker. Dropping it stops it.
 pub struct Tracker {
@@ -130,21 +146,23 @@ impl Grounds {
 }
 
 impl Tracker {
-    /// Binds every listener, then starts one thread a core. When this returns, requests are
+    /// Binds every listener, then starts one thread a core, and leaves the rights of the process alone. When this returns, requests are
     /// answered; when it fails, nothing is left running. The error is one sentence. `events` learns
     /// when a core ends by itself.
     pub fn start(config: &Config, clock: &Clock, events: &Sender<Event>) -> Result<Self, String> {
-        Self::start_after(None, Estate::default(), config, clock, events)
+        Self::start_after(None, Estate::default(), config, clock, events, None)
     }
 
     /// The same after another process, if there is an heir: with its sockets, which `estate` has, and its
-    /// swarms. Until the heir says that it serves, that process may want all of it back.
+    /// swarms. Until the heir says that it serves, that process may want all of it back. `restrict`, if the
+    /// process is this tracker's alone, is called between what takes rights and the first thread.
     fn start_after(
         mut heir: Option<&mut Heir>,
         mut estate: Estate,
         config: &Config,
         clock: &Clock,
         events: &Sender<Event>,
+        restrict: Option<Restrict<'_>>,
     ) -> Result<Self, String> {
         let cpus = cores::choose_cpus(config)?;
         cores::raise_locked_memory();
@@ -160,6 +178,7 @@ impl Tracker {
             control_bound,
         } = Grounds::bind(config, cores, steering, clock, &mut estate)?;
         http.is_guest = before.is_some();
+        let launcher = restrict.map(give_up).transpose()?.flatten();
         if let Some(heir) = &mut heir {
             heir.ask_for_state()?;
         }
@@ -201,7 +220,7 @@ impl Tracker {
             errands: Errands::new(collector.clone(), steering),
             collector: collector.clone(),
             holds: Vec::with_capacity(cores),
-            succession: Succession::new(hello, estate, peer_timeout_s),
+            succession: Succession::new(hello, estate, launcher, peer_timeout_s),
         };
         let holds = tracker.doorbells.iter().cloned();
         tracker.holds = holds
@@ -600,6 +619,19 @@ impl Tracker {
         match ended_well.iter().find(|(well, _)| !well) {
             None => Ok(()),
             Some((_, who)) => Err(format!("{who} panicked")),
+        }
+    }
+}
+
+/// Gives up the rights of this process, and returns who keeps those to start the one after it.
+fn give_up(restrict: Restrict<'_>) -> Result<Option<Arc<Launcher>>, String> {
+    let launcher = Launcher::start();
+    restrict()?;
+    match launcher {
+        Ok(launcher) => Ok(Some(Arc::new(launcher))),
+        Err(error) => {
+            warn!("SIGUSR2 will not restart this tracker: no launcher can be started: {error}");
+            Ok(None)
         }
     }
 }

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::Sender;
 use log::warn;
 
-use super::takeover::{Estate, Heirloom, Hello, Owed, Predecessor};
+use super::takeover::{Estate, Heirloom, Hello, Launcher, Owed, Predecessor};
 use super::{Tracker, rules};
 use crate::config::Config;
 use crate::control::Event;
@@ -21,6 +21,7 @@ pub(super) struct Succession {
     hello: Hello,
     heirlooms: Arc<[Heirloom]>,
     peer_timeout_s: u32,
+    launcher: Option<Arc<Launcher>>,
     is_given_up: Arc<AtomicBool>,
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -67,11 +68,17 @@ impl Spread {
 }
 
 impl Succession {
-    pub(super) fn new(hello: Hello, estate: Estate, peer_timeout_s: u32) -> Self {
+    pub(super) fn new(
+        hello: Hello,
+        estate: Estate,
+        launcher: Option<Arc<Launcher>>,
+        peer_timeout_s: u32,
+    ) -> Self {
         Self {
             hello,
             heirlooms: estate.into_kept(),
             peer_timeout_s,
+            launcher,
             is_given_up: Arc::default(),
             is_over: Arc::default(),
             thread: None,
@@ -101,6 +108,9 @@ impl Tracker {
         let (Some(chores), Some(historian)) = (&self.chores, &self.historian) else {
             return Err("this tracker has not started yet".to_owned());
         };
+        let Some(launcher) = &self.succession.launcher else {
+            return Err("there is no launcher to start a new process".to_owned());
+        };
         let predecessor = Predecessor {
             hello: self.succession.hello.clone(),
             heirlooms: Arc::clone(&self.succession.heirlooms),
@@ -115,6 +125,7 @@ impl Tracker {
             loan: self.keeper.as_ref().map(Keeper::loan),
             peer_timeout_s: self.succession.peer_timeout_s,
             clock: self.clock.clone(),
+            launcher: Arc::clone(launcher),
             is_given_up: Arc::clone(&self.succession.is_given_up),
         };
         let (events, is_over) = (events.clone(), Arc::clone(&self.succession.is_over));

@@ -129,6 +129,9 @@ impl Sources {
 
 /// Does what the command line of this process asks for.
 pub fn main() -> ExitCode {
+    if let Some(code) = boot::launch_if_asked() {
+        return code;
+    }
     boot::shed();
     let cli = Cli::parse();
     match cli.command {
@@ -153,14 +156,20 @@ pub fn main() -> ExitCode {
 }
 
 fn run(Run { sources, verbose }: &Run) -> ExitCode {
-    let config = match sources.load() {
-        Ok(Loaded { config, .. }) => config,
+    let Loaded { config, file, .. } = match sources.load() {
+        Ok(loaded) => loaded,
         Err(mistakes) => return fail(&mistakes),
     };
     let logging = match logging::start(&config.log, *verbose, &config.workers.user) {
         Ok(logging) => logging,
         Err(sentence) => return fail(&sentence),
     };
+    for path in sources.set.iter().filter_map(Setting::shown_secret) {
+        log::warn!(
+            "{path} is given on the command line, which every user of this host can read; write it into the \
+             configuration, or into the environment"
+        );
+    }
     let reload = || {
         // Before anything is said about the rest.
         if let Err(sentence) = logging.reopen() {
@@ -170,7 +179,7 @@ fn run(Run { sources, verbose }: &Run) -> ExitCode {
         let loaded = loaded.map_err(|mistakes| mistakes.sentences().to_vec())?;
         Ok(loaded.config)
     };
-    boot::run(&config, &reload)
+    boot::run(&config, file.as_deref(), &reload)
 }
 
 fn print(sources: &Sources) -> ExitCode {

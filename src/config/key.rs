@@ -251,6 +251,11 @@ impl Key {
         self
     }
 
+    /// Whether messages keep its value to themselves.
+    pub(super) fn is_secret(&self) -> bool {
+        self.is_secret
+    }
+
     /// The table that it is, if it is one.
     pub(super) fn as_inner(&self) -> Option<Inner> {
         match self.kind {

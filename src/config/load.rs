@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use toml::Spanned;
@@ -26,6 +26,8 @@ pub struct Loaded {
     pub config: Config,
     /// The file, or what stood in for one; for messages.
     pub source: String,
+    /// The file, if there is one.
+    pub file: Option<PathBuf>,
 }
 
 /// Everything that is wrong, a sentence each; never empty.
@@ -55,6 +57,15 @@ pub struct Setting {
     path: String,
     /// `900`
     value: String,
+}
+
+impl Setting {
+    /// Its path, if its value is a secret: one that stands on the command line can be read by everybody on
+    /// the host.
+    pub fn shown_secret(&self) -> Option<&str> {
+        let (bare, _) = find(&self.path, ".", Bare::path)?;
+        bare.key.is_secret().then_some(&*self.path)
+    }
 }
 
 impl FromStr for Setting {
@@ -115,7 +126,7 @@ fn load_with(
     for setting in settings {
         loader.read_setting(setting);
     }
-    loader.finish(source.to_string())
+    loader.finish(source)
 }
 
 /// What has been read so far.
@@ -127,11 +138,18 @@ struct Loader {
 }
 
 impl Loader {
-    fn finish(mut self, source: String) -> Result<Loaded, Mistakes> {
+    fn finish(mut self, source: Source) -> Result<Loaded, Mistakes> {
         self.mistakes.extend(check(&self.config, &self.given));
         if self.mistakes.is_empty() {
             let config = self.config;
-            Ok(Loaded { config, source })
+            Ok(Loaded {
+                config,
+                source: source.to_string(),
+                file: match source {
+                    Source::File(path) => Some(path),
+                    Source::None | Source::Text(_) => None,
+                },
+            })
         } else {
             Err(Mistakes(self.mistakes))
         }

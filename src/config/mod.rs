@@ -104,6 +104,8 @@ pub struct Config {
     pub store: Store,
     /// `[log]`
     pub log: Log,
+    /// `[sandbox]`
+    pub sandbox: Sandbox,
 }
 
 /// `[workers]`: the cores that own swarms and UDP sockets, and the threads that serve HTTP.
@@ -306,6 +308,18 @@ pub struct Log {
     pub stats_interval: u32,
 }
 
+/// `[sandbox]`: what the process gives up once it is bound.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sandbox {
+    /// Leave only the system calls that a tracker makes.
+    pub system_calls: bool,
+    /// Leave only the folders that the configuration names.
+    pub files: bool,
+    /// Let the kernel write the memory of a process that crashes, and processes of the same user look into
+    /// it.
+    pub core_dumps: bool,
+}
+
 impl Default for Config {
     fn default() -> Self {
         let everywhere = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]
@@ -331,6 +345,7 @@ impl Default for Config {
             control: Control::default(),
             store: Store::default(),
             log: Log::default(),
+            sandbox: Sandbox::default(),
         }
     }
 }
@@ -473,6 +488,16 @@ impl Default for Log {
             backup_count: 5,
             full_addresses: false,
             stats_interval: 0,
+        }
+    }
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self {
+            system_calls: true,
+            files: true,
+            core_dumps: false,
         }
     }
 }

@@ -8,6 +8,8 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use crate::privileges::reason;
+
 /// Bytes of the longest file that is read. A real one has a few thousand; what is longer is some
 /// other file.
 const FILE_LEN_MAX: u64 = 1 << 20;
@@ -131,7 +133,7 @@ fn read_file(path: &Path) -> Result<String, String> {
             io::ErrorKind::IsADirectory => {
                 format!("{name} is a directory; name the configuration file in it")
             }
-            _ => format!("cannot read {name}: {error}"),
+            _ => format!("cannot read {name}: {}", reason(path, &error)),
         })?;
     if bytes.len() as u64 > FILE_LEN_MAX {
         return Err(format!(

@@ -50,6 +50,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::Signals as SignalsInfo;
 
 use crate::boot::Tracker;
 use crate::config::Config;
@@ -116,6 +117,7 @@ pub struct Reloaded {
 
 /// Signals that have become events.
 pub struct Signals {
+    caught: Option<SignalsInfo>,
     sender: Sender<Event>,
     receiver: Receiver<Event>,
     waiting: Arc<Waiting>,
@@ -150,15 +152,27 @@ impl Waiting {
 }
 
 impl Signals {
-    /// From now on signals arrive as events instead of ending the process.
+    /// From now on signals wait to become events instead of ending the process.
     pub fn catch() -> io::Result<Self> {
         let signals = [SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP];
-        let mut caught = signal_hook::iterator::Signals::new(signals)?;
+        let caught = SignalsInfo::new(signals)?;
         let (sender, receiver) = bounded(EVENTS_MAX);
-        let events = sender.clone();
-        let waiting: Arc<Waiting> = Arc::default();
-        let told = Arc::clone(&waiting);
-        thread::Builder::new()
+        Ok(Self {
+            caught: Some(caught),
+            sender,
+            receiver,
+            waiting: Arc::default(),
+        })
+    }
+
+    /// Starts the thread that makes events of them; once is enough. The error is a sentence.
+    pub fn listen(&mut self) -> Result<(), String> {
+        let Some(mut caught) = self.caught.take() else {
+            return Ok(());
+        };
+        let events = self.events();
+        let told = Arc::clone(&self.waiting);
+        let thread = thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
                 let mut stopping = false;
@@ -184,12 +198,9 @@ impl Signals {
                         told.take(&unsent.into_inner());
                     }
                 }
-            })?;
-        Ok(Self {
-            sender,
-            receiver,
-            waiting,
-        })
+            });
+        let failed = |error| format!("cannot start the thread of the signals: {error}");
+        thread.map(drop).map_err(failed)
     }
 
     /// Where cores tell that they ended.

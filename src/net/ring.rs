@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use io_uring::register::Restriction;
 use io_uring::types::{BufRingEntry, CancelBuilder, Fd, RecvMsgOut, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
@@ -36,6 +37,9 @@ use crate::limits::{LISTENERS_MAX, RECEIVE_SLOT_LEN, RECEIVE_SLOTS, SEND_SLOTS};
 /// What a completion belongs to: below this, the number of a listener.
 const DOORBELL: u64 = 1 << 32;
 const SEND: u64 = 2 << 32;
+
+/// `IORING_REGISTER_SYNC_CANCEL`, of Linux 6.0.
+const REGISTER_SYNC_CANCEL: u8 = 24;
 
 /// The only group of provided slots.
 const SLOTS: u16 = 0;
@@ -88,11 +92,28 @@ impl OpenRing {
             .setup_defer_taskrun()
             .setup_taskrun_flag()
             .setup_submit_all()
+            .setup_r_disabled()
             .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)?;
         let slots = SlotRing::new(&uring)?;
+        let submitter = uring.submitter();
+        submitter.register_restrictions(&mut restrictions())?;
+        submitter.register_enable_rings()?;
         Ok(Self { uring, slots })
     }
+}
+
+/// All that is ever asked of a ring. What is submitted to one passes no filter of system calls, so who gets
+/// into the process should find nothing else in it.
+fn restrictions() -> [Restriction; 5] {
+    let flags = squeue::Flags::SKIP_SUCCESS | squeue::Flags::BUFFER_SELECT;
+    [
+        Restriction::sqe_op(opcode::RecvMsgMulti::CODE),
+        Restriction::sqe_op(opcode::SendMsg::CODE),
+        Restriction::sqe_op(opcode::PollAdd::CODE),
+        Restriction::sqe_flags_allowed(flags.bits()),
+        Restriction::register_op(REGISTER_SYNC_CANCEL),
+    ]
 }
 
 impl Ring {

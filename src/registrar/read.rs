@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use log::info;
@@ -13,6 +14,7 @@ use crate::gate::address_policy::AddressPolicy;
 use crate::gate::hash_list::{self, HashList};
 use crate::gate::networks::{self, Networks};
 use crate::net::steering::Steering;
+use crate::privileges::reason;
 
 /// Reads every file of the configuration. Those that cannot be read stay as they are in `old`, as does
 /// what the store keeps; each is one sentence.
@@ -115,8 +117,9 @@ fn read_file(key: &str, path: &str) -> Result<Vec<u8>, String> {
         }
     };
     read().map_err(|error| {
+        let reason = reason(Path::new(path), &error);
         format!(
-            "access.{key}: {path} cannot be read: {error}; correct the path, or let the user that the \
+            "access.{key}: {path} cannot be read: {reason}; correct the path, or let the user that the \
              tracker runs as read it"
         )
     })

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{info, warn};
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
 
 use super::words::{CreditWord, Hello, Label, Owed, Reply, Talk, Word};
 use super::{Estate, Heirloom, VARIABLE};
@@ -77,6 +79,10 @@ impl Heir {
             });
         }
         info!("taking over from process {}", hello.pid);
+        // Should there be nobody any more who could end it, as long as another one serves.
+        if let Err(error) = prctl::set_pdeathsig(Signal::SIGKILL) {
+            warn!("this process would outlive who has started it: {error}");
+        }
         let unit_s = hello.unit_s;
         let heir = Self {
             hello,
@@ -136,6 +142,8 @@ impl Heir {
         let Some((talk, credits)) = self.reader.take().and_then(|reader| reader.join().ok()) else {
             return Vec::new();
         };
+        // From here on it serves, whoever ends.
+        let _ = prctl::set_pdeathsig(None);
         // Whoever is gone needs not know.
         let _ = talk.say(Word::Reading, &[]);
         self.talk = Some(talk);

@@ -4,7 +4,8 @@
 //! ```text
 //!   old (predecessor.rs)                              new (heir.rs)
 //!
-//!   starts it, its standard input a passage   ---->
+//!   has it started (launcher.rs), its standard
+//!   input a passage                           ---->
 //!   Hello, and each socket                    ---->   reads its configuration, binds what is missing
 //!                                             <----   ReadyForState
 //!   closes the store, lends it: Go            ---->   opens the store, starts its cores
@@ -26,11 +27,14 @@
 
 mod estate;
 mod heir;
+mod launcher;
 mod predecessor;
 mod words;
 
 pub(super) use estate::{Estate, Heirloom, Kind};
 pub(super) use heir::{Heir, Inheritance};
+pub(super) use launcher::Launcher;
+pub(crate) use launcher::launch_if_asked;
 pub(super) use predecessor::{Doors, Predecessor};
 pub(super) use words::{Hello, Owed};
 

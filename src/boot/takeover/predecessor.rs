@@ -1,12 +1,9 @@
 //! The old process: starts the new one, tells it everything, and goes on if that comes to nothing.
 
-use std::env;
 use std::io;
 use std::os::fd::AsFd as _;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Select, bounded};
@@ -14,7 +11,7 @@ use log::{info, warn};
 use tokio::sync::watch;
 
 use super::words::{CreditWord, Hello, Label, Reply, Talk, Word};
-use super::{Heirloom, VARIABLE};
+use super::{Heirloom, Launcher};
 use crate::boot::chores::Respite;
 use crate::boot::http::Bells;
 use crate::clock::{Clock, Stopwatch};
@@ -77,13 +74,15 @@ pub(in crate::boot) struct Predecessor {
     pub(in crate::boot) loan: Option<Loan>,
     pub(in crate::boot) peer_timeout_s: u32,
     pub(in crate::boot) clock: Clock,
+    pub(in crate::boot) launcher: Arc<Launcher>,
     /// Set when there is no time for all this any more.
     pub(in crate::boot) is_given_up: Arc<AtomicBool>,
 }
 
 /// A process that has been started, and what is heard of it.
 struct Successor {
-    child: Child,
+    launcher: Arc<Launcher>,
+    pid: u32,
     talk: Talk,
 }
 
@@ -91,7 +90,7 @@ impl Predecessor {
     /// Hands everything over to a new process, whose id is the result; then this one has only to end. The
     /// error is a sentence, and this one serves as before.
     pub(in crate::boot) fn hand_over(&self) -> Result<u32, String> {
-        let mut successor = Successor::start()?;
+        let mut successor = Successor::start(&self.launcher)?;
         let done = self.hand_over_to(&mut successor);
         if done.is_err() {
             // Before anything is taken back: two must not have it.
@@ -103,7 +102,7 @@ impl Predecessor {
     }
 
     fn hand_over_to(&self, successor: &mut Successor) -> Result<u32, String> {
-        let pid = successor.child.id();
+        let pid = successor.pid;
         let stopwatch = Stopwatch::start();
         info!("started process {pid} to take over");
         successor.say_all(&self.hello, &self.heirlooms)?;
@@ -138,6 +137,7 @@ impl Predecessor {
             stopwatch.elapsed().as_secs_f64() * 1e3,
         );
         handed_over(pid);
+        successor.launcher.let_go();
         // It serves, heard or not.
         let _ = successor.say(Word::Farewell, &[]);
         Ok(pid)
@@ -256,22 +256,16 @@ impl Predecessor {
 }
 
 impl Successor {
-    /// Starts the program that this process was started from, with the same arguments and environment.
-    fn start() -> Result<Self, String> {
+    /// Has the program started that this process was started from, with the same arguments and environment.
+    fn start(launcher: &Arc<Launcher>) -> Result<Self, String> {
         let failed = |error: io::Error| format!("cannot start a new process: {error}");
         let (passage, theirs) = Passage::dig().map_err(failed)?;
         let talk = Talk::new(passage, LOOK_AGAIN * 10, WORD_PATIENCE).map_err(failed)?;
-        let mut arguments = env::args_os();
-        let program = arguments.next().unwrap_or_else(|| "shoal".into());
-        let child = Command::new(program)
-            .args(arguments)
-            .env(VARIABLE, "0")
-            // It names this process; without it, whoever is asked for signs of life gives them.
-            .env_remove("WATCHDOG_PID")
-            .stdin(Stdio::from(theirs))
-            .spawn()
-            .map_err(failed)?;
-        Ok(Self { child, talk })
+        Ok(Self {
+            pid: launcher.launch(&theirs)?,
+            launcher: Arc::clone(launcher),
+            talk,
+        })
     }
 
     fn say_all(&self, hello: &Hello, heirlooms: &[Heirloom]) -> Result<(), String> {
@@ -300,20 +294,13 @@ impl Successor {
 
     /// Ends it, and says how it ended if it did so by itself.
     fn end(&mut self) -> String {
-        let mut by_itself = self.child.try_wait();
         let is_gone = matches!(self.talk.overhear(), Ok(Reply::Gone) | Err(_));
-        let stopwatch = Stopwatch::start();
-        while is_gone && matches!(by_itself, Ok(None)) && stopwatch.elapsed() < END_PATIENCE {
-            thread::sleep(LOOK_AGAIN);
-            by_itself = self.child.try_wait();
+        let by_itself = is_gone.then(|| self.launcher.await_end(END_PATIENCE));
+        if let Some(status) = by_itself.flatten() {
+            return format!(" ({status})");
         }
-        // Neither fails for a child of ours that nobody has waited for.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        match by_itself {
-            Ok(Some(status)) => format!(" ({status})"),
-            _ => String::new(),
-        }
+        self.launcher.kill();
+        String::new()
     }
 }
 

@@ -14,7 +14,7 @@ use super::{Config, HttpAddress, HttpListener, UdpListener};
 use answers::{ACCESS, ANNOUNCE, FLOOD, SCRAPE};
 use control::CONTROL;
 use listeners::{CONNECTIONS, HTTP, HTTP_LISTEN, UDP, UDP_LISTEN};
-use process::{LOG, STORE, SWARM, WORKERS};
+use process::{LOG, SANDBOX, STORE, SWARM, WORKERS};
 
 pub(super) use answers::PEER_TIMEOUT_S;
 
@@ -148,6 +148,13 @@ pub(super) static SECTIONS: &[Section] = &[
         doc: "What is written about the tracker's work, and where to.",
         shape: Shape::Table,
         keys: LOG,
+    },
+    Section {
+        name: "sandbox",
+        doc: "What the process gives up for good once its ports are bound, so that whoever breaks into it\n\
+              finds little. A kernel that lacks one of them is told in the log. docs/sandbox.md has more.",
+        shape: Shape::Table,
+        keys: SANDBOX,
     },
 ];
 

@@ -247,3 +247,28 @@ pub(super) const LOG: &[Key] = &[
         |config, seconds| config.log.stats_interval = seconds as u32,
     ),
 ];
+
+pub(super) const SANDBOX: &[Key] = &[
+    Key::switch(
+        "system_calls",
+        "Leave only the system calls that a tracker makes (seccomp). Off where a library, perhaps one\n\
+         that was put before others with LD_PRELOAD, needs more.",
+        |config, _| config.sandbox.system_calls,
+        |config, _, restrict| config.sandbox.system_calls = restrict,
+    ),
+    Key::switch(
+        "files",
+        "Leave only the folders of the files that are named here, to read or to write, and nothing that\n\
+         could be run (Landlock). Off where lists or certificates move to other folders and a restart\n\
+         is too much.",
+        |config, _| config.sandbox.files,
+        |config, _, restrict| config.sandbox.files = restrict,
+    ),
+    Key::switch(
+        "core_dumps",
+        "Let a crash leave the process's memory behind, with tokens and keys in it, and let other\n\
+         processes of its user look into it. On only to find a fault.",
+        |config, _| config.sandbox.core_dumps,
+        |config, _, allow| config.sandbox.core_dumps = allow,
+    ),
+];

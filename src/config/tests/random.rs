@@ -222,6 +222,11 @@ fn random_config(rng: &mut fastrand::Rng) -> Config {
             full_addresses: rng.bool(),
             stats_interval: rng.u32(0..=86_400),
         },
+        sandbox: Sandbox {
+            system_calls: rng.bool(),
+            files: rng.bool(),
+            core_dumps: rng.bool(),
+        },
     }
 }
 

@@ -13,6 +13,7 @@ use rustls::{Error, InconsistentKeys};
 use x509_cert::der::{DateTime, Decode};
 
 use super::TlsFiles;
+use crate::privileges::is_out_of_reach;
 
 /// Most bytes that are read of a file; a chain of a few certificates has less than 10 000.
 const FILE_LEN_MAX: u64 = 1024 * 1024;
@@ -172,16 +173,20 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn unreadable(what: &str, path: &Path, error: &io::Error) -> String {
-    let path = path.display();
+    let shown = path.display();
     match error.kind() {
         io::ErrorKind::NotFound => {
-            format!("the {what} {path} does not exist; create it or correct the path")
+            format!("the {what} {shown} does not exist; create it or correct the path")
         }
+        io::ErrorKind::PermissionDenied if is_out_of_reach(path) => format!(
+            "the {what} {shown} is outside of what this process may touch since its start; restart the \
+             tracker"
+        ),
         io::ErrorKind::PermissionDenied => format!(
-            "the {what} {path} may not be read (permission denied); let the user that the tracker \
+            "the {what} {shown} may not be read (permission denied); let the user that the tracker \
              runs as read it and enter its folders"
         ),
-        _ => format!("the {what} {path} cannot be read: {error}; correct the path or the file"),
+        _ => format!("the {what} {shown} cannot be read: {error}; correct the path or the file"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Becoming somebody else once the ports are bound.
+//! Becoming somebody else.
 
 use std::ffi::CString;
 
