@@ -103,8 +103,8 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
              \"[::]:6969\", not \"localhost:6969\"",
             "10: http must be written as [[http]], not as [http]",
             "11: [web] is not a known section; there are [workers], [[udp]], [[http]], \
-             [connections], [announce], [scrape], [swarm], [access], [flood], [control], [store] and \
-             [log]",
+             [connections], [announce], [scrape], [swarm], [access], [flood], [control], [store], [log] \
+             and [sandbox]",
         ]
     );
 }

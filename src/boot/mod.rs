@@ -57,8 +57,9 @@ pub fn run(
             let (mut heir, estate) = Heir::from_environment()?.unzip();
             let estate = estate.unwrap_or_default();
             let events = signals.events();
+            let mut notes = privileges::Notes::new();
             let mut restrict = || {
-                privileges::restrict(config, file);
+                notes = privileges::restrict(config, file);
                 // Its threads would not be restricted if they were there before.
                 signals.listen()
             };
@@ -66,6 +67,9 @@ pub fn run(
             let mut tracker =
                 Tracker::start_after(heir.as_mut(), estate, config, &clock, &events, restrict)?;
             privileges::restrict_further(config);
+            for (level, sentence) in notes {
+                log::log!(level, "{sentence}");
+            }
             if let Some(heir) = heir {
                 heir.serve();
                 tracker.http.is_guest = false;

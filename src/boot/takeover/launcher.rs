@@ -31,7 +31,6 @@ use signal_hook::consts::{SIGHUP, SIGUSR1, SIGUSR2};
 use super::VARIABLE;
 use crate::clock::Stopwatch;
 use crate::net::passage::{Passage, Passed, WORD_LEN_MAX, close_inherited};
-use crate::privileges::keep_from_others;
 
 /// What the launcher's command line says instead of a command of `shoal`.
 const ARGUMENT: &str = "launcher";
@@ -166,7 +165,7 @@ pub(crate) fn launch_if_asked() -> Option<ExitCode> {
         let _ = signal_hook::flag::register(signal, Arc::default());
     }
     // Its arguments and environment may have secrets in them.
-    keep_from_others();
+    let _ = prctl::set_dumpable(false);
     let _ = prctl::set_name(NAME);
     Some(match work.run() {
         Ok(()) => ExitCode::SUCCESS,
