@@ -342,10 +342,7 @@ fn allowed() -> Result<Rules, BackendError> {
         c::TCGETS,
         c::TIOCGWINSZ,
     ];
-    rules.insert(
-        c::SYS_ioctl,
-        one_of(1, requests.map(|request| request as u64))?,
-    );
+    rules.insert(c::SYS_ioctl, one_of(1, requests)?);
     let options = [
         c::PR_SET_NAME,
         c::PR_GET_NAME,
