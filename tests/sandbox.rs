@@ -380,7 +380,7 @@ fn an_intruder_finds_little() {
 
 fn act(deed: &str) {
     let mut config = Config::default();
-    config.store.path = "ours/made".to_owned();
+    config.store.path = String::from("ours/made");
     privileges::restrict(&config, None);
     privileges::restrict_further(&config);
     match deed {
