@@ -89,8 +89,8 @@ fn without_descriptors_udp_goes_on_lists_stay_and_it_is_over_when_there_are_some
 
         drop(crowd);
         super::until("room again", || open_files(tracker.id()) < FILES / 2);
-        let failures = "shoal_control_connections_lost_total{reason=\"accept_failed\"}";
-        assert!(metric(control, failures) > 0.0);
+        let unaccepted = "shoal_control_connections_lost_total{reason=\"accept_failed\"}";
+        assert!(metric(control, unaccepted) > 0.0);
         assert_eq!(Browser::of(http).get("/health_check").status, 200);
         assert_eq!(allow(control, 5001).status, 200);
         tracker.signal(Signal::SIGHUP);
