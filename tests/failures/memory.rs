@@ -61,7 +61,17 @@ fn a_tracker_with_a_budget_lives_below_a_limit_of_memory_and_counts_what_it_refu
         }
     };
     let enter = "echo $$ > \"$1/cgroup.procs\"";
-    let settings = [ANY_PORT, ANY_CONTROL, "workers.count=1", BUDGET, &token()];
+    let settings = [
+        ANY_PORT,
+        ANY_CONTROL,
+        "workers.count=1",
+        BUDGET,
+        // All of it comes from one source.
+        "flood.per_source=0",
+        "flood.per_network=0",
+        "flood.new_torrents=0",
+        &token(),
+    ];
     let mut tracker = start(run_after(enter, &["--"], &group.0, &settings));
     let control = control_of(&mut tracker);
     let address = tracker.address();
