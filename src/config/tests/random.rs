@@ -213,20 +213,24 @@ fn random_config(rng: &mut fastrand::Rng) -> Config {
             keep_peers: rng.bool(),
             on_damage: [OnDamage::SetAside, OnDamage::Refuse][rng.usize(0..2)],
         },
-        log: Log {
-            level: random_levels(rng),
-            format: [LogFormat::Text, LogFormat::Json][rng.usize(0..2)],
-            file: odd_text(&["", "shoal.log", "/var/log/\"shoal\"/log"], rng),
-            max_bytes: rng.u64(0..=1 << 40) >> rng.u32(0..41),
-            backup_count: rng.usize(1..=1000),
-            full_addresses: rng.bool(),
-            stats_interval: rng.u32(0..=86_400),
-        },
+        log: random_log(rng),
         sandbox: Sandbox {
             system_calls: rng.bool(),
             files: rng.bool(),
             core_dumps: rng.bool(),
         },
+    }
+}
+
+fn random_log(rng: &mut fastrand::Rng) -> Log {
+    Log {
+        level: random_levels(rng),
+        format: [LogFormat::Text, LogFormat::Json][rng.usize(0..2)],
+        file: odd_text(&["", "shoal.log", "/var/log/\"shoal\"/log"], rng),
+        max_bytes: rng.u64(0..=1 << 40) >> rng.u32(0..41),
+        backup_count: rng.usize(1..=1000),
+        full_addresses: rng.bool(),
+        stats_interval: rng.u32(0..=86_400),
     }
 }
 
