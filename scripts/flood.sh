@@ -6,12 +6,13 @@ usage() {
     cat <<'END'
 Usage: scripts/flood.sh [OPTIONS]
 
-Starts a release of Shoal with one core and its default limits, and asks it for announces at an even pace: alone
-at first, then beside a generator that sends forged connection ids as fast as one CPU can. Prints how
-many honest announces were lost and how late answers came, and fails when more than 1% were lost or
-when the slowest hundredth took more than five times as long as alone. Sends to loopback only: honest announces come from
-127.0.0.1, the flood from 127.0.0.2 and the seven addresses behind it. Ends by itself, after two
-minutes at most when nothing has to be built.
+Starts a release of Shoal with one core, and asks it for announces at an even pace: alone at first, then
+beside a generator that sends forged connection ids as fast as one CPU can. Prints how many honest
+announces were lost and how late answers came, and fails when more than 1% were lost or when the slowest
+hundredth took more than five times as long as alone. Limits by source are on, with room for the honest
+generator, which is one address. Sends to loopback only: honest announces come from 127.0.0.1, the flood
+from 127.0.0.2 and the seven addresses behind it. Ends by itself, after two minutes at most when nothing
+has to be built.
 
   --rate N             honest announces a second (5000)
   --duration S         seconds of each measurement, 1 to 40 (10)
@@ -28,13 +29,8 @@ minutes at most when nothing has to be built.
 END
 }
 
-fail() {
-    echo "flood.sh: $1" >&2
-    exit "${2:-1}"
-}
-
-caller=$PWD
-cd "$(dirname "$0")/.."
+# shellcheck source=scripts/lib/caller.sh
+. "$(dirname "$0")/lib/caller.sh"
 
 rate=5000 duration=10 backend=io_uring server_cpu=0 flood_cpu=1 honest_cpu='' port=7021 results=''
 only_losses=no build=yes
@@ -55,7 +51,7 @@ while (($# > 0)); do
         --flood-cpu) flood_cpu=$2 ;;
         --honest-cpu) honest_cpu=$2 ;;
         --port) port=$2 ;;
-        --results) case $2 in /*) results=$2 ;; *) results=$caller/$2 ;; esac ;;
+        --results) results=$(from_caller "$2") ;;
     esac
     shift 2
 done
@@ -68,14 +64,14 @@ fi
 [[ $server_cpu != "$flood_cpu" ]] || fail "the server and the flood need a CPU each" 2
 
 # shellcheck source=scripts/lib/servers.sh
-. "scripts/lib/servers.sh"
+. "$root/scripts/lib/servers.sh"
 
 [[ $build == no ]] || cargo build --release --locked -p shoal -p shoal-bench
 programs=$(cd "${CARGO_TARGET_DIR:-target}/release" && pwd)
 bench=$programs/shoal-bench
 address=127.0.0.1:$port
 
-# The limits stay what they are by default, but that an honest generator is one address for everybody.
+# An honest generator is one address for everybody, and may ask as often.
 mkdir "$scratch/home"
 (cd "$scratch/home" && exec taskset -c "$server_cpu" "$programs/shoal" run --set workers.count=1 \
     --set workers.pin=false --set "workers.backend=$backend" --set "udp.listen=$address" --set http.listen= \

@@ -104,6 +104,8 @@ impl Logged {
 #[test]
 fn a_request_writes_nothing_at_the_default_level() {
     let mut tracker = start(run(&[]));
+    // The last that a start has to say.
+    tracker.wait_for_log("system calls are left", PATIENCE);
     let before = tracker.stderr_so_far().lines().count();
     let client = Client::of(tracker.address());
     let id = client.connect();

@@ -16,9 +16,14 @@ fn root() -> &'static Path {
 
 /// Every document, by its path from the root of the project.
 fn documents() -> BTreeMap<PathBuf, String> {
-    let mut paths: Vec<PathBuf> = ["README.md", "ARCHITECTURE.md", "bench/README.md"]
-        .map(PathBuf::from)
-        .into();
+    let mut paths: Vec<PathBuf> = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "SECURITY.md",
+        "bench/README.md",
+    ]
+    .map(PathBuf::from)
+    .into();
     for entry in fs::read_dir(root().join("docs")).unwrap() {
         let name = entry.unwrap().file_name();
         if Path::new(&name).extension().is_some_and(|ext| ext == "md") {
@@ -294,4 +299,42 @@ fn every_metric_that_the_manual_names_is_in_the_table_of_metrics() {
 /// Whether a name could be one of a metric, and not of a package.
 fn is_metric(name: &str) -> bool {
     !name.starts_with("shoal_0") && !name.starts_with("shoal_bench")
+}
+
+/// What stands between single backquotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_test_that_stands_beside_a_threat_is_there() {
+    let security = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let (mut named, mut missing) = (0, Vec::new());
+    for row in security.lines().filter(|line| line.starts_with("| ")) {
+        let mut source = String::new();
+        for word in quoted(row) {
+            let is_test = word.len() > 20
+                && word.contains('_')
+                && word
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+            if word.contains('/') {
+                let path = root().join(word);
+                if !path.exists() {
+                    missing.push(word);
+                }
+                source = fs::read_to_string(path).unwrap_or_default();
+            } else if is_test {
+                named += 1;
+                if !source.contains(&format!("fn {word}(")) {
+                    missing.push(word);
+                }
+            }
+        }
+    }
+    assert!(
+        missing.is_empty(),
+        "SECURITY.md names what is not there: {missing:#?}"
+    );
+    assert!(named > 30, "{named}");
 }

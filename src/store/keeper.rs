@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -40,6 +40,9 @@ const LAST_PATIENCE: Duration = Duration::from_secs(20);
 /// How much longer its end is waited for: a disk that hangs must not keep the process from ending.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// What the thread is called.
+const NAME: &str = "store";
+
 /// Orders that may wait for the thread.
 const ORDERS: usize = 4;
 
@@ -54,8 +57,6 @@ enum Asked {
     Lend(Sender<()>),
     /// To use it again.
     TakeBack,
-    /// To write the last one, of these.
-    Finish(Vec<Swarms>),
     /// To end, and to leave the file as it is.
     Leave,
 }
@@ -109,8 +110,8 @@ impl Loan {
 pub struct Keeper {
     orders: Sender<Asked>,
     stop: Arc<AtomicBool>,
-    ended: Receiver<()>,
-    thread: JoinHandle<()>,
+    /// What the thread had, once it has ended.
+    ended: Receiver<Work>,
     counters: Arc<StoreCounters>,
 }
 
@@ -124,8 +125,7 @@ impl Keeper {
         clock: Clock,
     ) -> std::io::Result<Self> {
         let (orders, receiver) = bounded(ORDERS);
-        // Nothing is ever sent: the end of the thread closes it.
-        let (alive, ended) = bounded(0);
+        let (heir, ended) = bounded(1);
         let stop: Arc<AtomicBool> = Arc::default();
         let counters = Arc::clone(&store.counters);
         let work = Work {
@@ -142,18 +142,16 @@ impl Keeper {
             clock,
             warnings: Seldom::default(),
         };
-        let thread = thread::Builder::new()
-            .name("store".to_owned())
-            .spawn(move || {
-                background();
-                work.run(&receiver);
-                drop(alive);
-            })?;
+        let run = move || {
+            background();
+            // Nobody waits for it where the process ends otherwise.
+            let _ = heir.try_send(work.run(&receiver));
+        };
+        thread::Builder::new().name(NAME.to_owned()).spawn(run)?;
         Ok(Self {
             orders,
             stop,
             ended,
-            thread,
             counters,
         })
     }
@@ -198,17 +196,26 @@ impl Keeper {
     /// Writes the last snapshot, of all swarms as their cores left them, and ends the thread. Takes no
     /// longer than 23 seconds; false when something went wrong, and then it has been logged.
     pub fn finish(self, swarms: Vec<Swarms>) -> bool {
+        let stopwatch = Stopwatch::start();
         self.stop();
         let failed = self.counters.read().failed;
+        let rest = Rest::new(swarms);
         // Refused only when the thread has ended, which the next line sees too.
-        let finish = Asked::Finish(swarms);
-        let _ = self.orders.send_timeout(finish, LAST_PATIENCE);
-        let ended = self.ended.recv_timeout(LAST_PATIENCE + GRACE);
-        if ended != Err(RecvTimeoutError::Disconnected) {
+        let _ = self.orders.send_timeout(Asked::Leave, LAST_PATIENCE);
+        let patience = || (LAST_PATIENCE + GRACE).saturating_sub(stopwatch.elapsed());
+        let ended = self.ended.recv_timeout(patience()).ok().and_then(|work| {
+            // A thread of its own, so that a disk that hangs does not keep the process, and one that gives way
+            // to nobody: now somebody waits for the snapshot.
+            let (end, ended) = bounded(1);
+            let finish = move || end.try_send(work.finish(rest));
+            let thread = thread::Builder::new().name(NAME.to_owned());
+            thread.spawn(finish).ok()?;
+            ended.recv_timeout(patience()).ok()
+        });
+        if ended.is_none() {
             warn!("the store does not come to an end; the last snapshot may be missing");
-            return false;
         }
-        self.thread.join().is_ok() && self.counters.read().failed == failed
+        ended.is_some() && self.counters.read().failed == failed
     }
 }
 
@@ -225,7 +232,7 @@ struct Work {
 }
 
 impl Work {
-    fn run(mut self, orders: &Receiver<Asked>) {
+    fn run(mut self, orders: &Receiver<Asked>) -> Self {
         let interval_s = self.settings.snapshot_interval_s;
         let mut wait_s = interval_s;
         let mut lent = false;
@@ -244,7 +251,7 @@ impl Work {
                         interval_s.min(RETRY_S_MAX)
                     };
                 }
-                Err(RecvTimeoutError::Disconnected) | Ok(Asked::Leave) => return,
+                Err(RecvTimeoutError::Disconnected) | Ok(Asked::Leave) => return self,
                 Ok(Asked::Lend(answer)) => {
                     self.disk = None;
                     lent = true;
@@ -257,13 +264,14 @@ impl Work {
                     // Who asked may have gone.
                     let _ = answer.try_send(well);
                 }
-                Ok(Asked::Finish(swarms)) => {
-                    self.warnings = Seldom::default();
-                    self.snapshot(&mut Rest::new(swarms), "last snapshot");
-                    return;
-                }
             }
         }
+    }
+
+    /// Writes the last snapshot.
+    fn finish(mut self, mut rest: Rest) {
+        self.warnings = Seldom::default();
+        self.snapshot(&mut rest, "last snapshot");
     }
 
     /// Writes a snapshot and tells what came of it; false when it should be tried again soon.

@@ -334,8 +334,8 @@ pub(super) const FLOOD: &[Key] = &[
     ),
     Key::whole(
         "busy_from",
-        "Requests a second of one core from which on it looks at the rates of those who ask it over\n\
-         UDP; a core that is calm serves everybody. 0 = always. HTTP threads always look.",
+        "Requests a second of one core from which on it looks at the rates of those who ask it, and\n\
+         an HTTP thread from a tenth of it; who is calm serves everybody. 0 = always.",
         (0, 10_000_000),
         |config| config.flood.busy_from.into(),
         |config, requests| config.flood.busy_from = requests as u32,
