@@ -207,7 +207,11 @@ impl Keeper {
             // A thread of its own, so that a disk that hangs does not keep the process, and one that gives way
             // to nobody: now somebody waits for the snapshot.
             let (end, ended) = bounded(1);
-            let finish = move || end.try_send(work.finish(rest));
+            let finish = move || {
+                work.finish(rest);
+                // Nobody waits for it any more, if it took too long.
+                let _ = end.try_send(());
+            };
             let thread = thread::Builder::new().name(NAME.to_owned());
             thread.spawn(finish).ok()?;
             ended.recv_timeout(patience()).ok()
