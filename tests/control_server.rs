@@ -8,7 +8,8 @@ mod tls;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use api::*;
@@ -41,6 +42,35 @@ fn a_head_that_does_not_end_and_a_client_that_says_nothing_are_parted_with() {
     for stream in [slow, idle] {
         assert!(time_to_close(stream) < Duration::from_secs(9));
     }
+}
+
+#[test]
+fn what_waits_for_a_disk_that_hangs_goes_with_those_who_asked_for_it() {
+    let api = Api::start();
+    let state = api.server.tracker.control().unwrap().clone();
+    let disk = Arc::new(RwLock::new(()));
+    let begun = Arc::new(AtomicUsize::new(0));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let hangs = disk.write().unwrap();
+        for _ in 0..100 {
+            let (disk, begun) = (Arc::clone(&disk), Arc::clone(&begun));
+            let work = state.on_disk(move |_| {
+                begun.fetch_add(1, Ordering::Relaxed);
+                drop(disk.read());
+            });
+            let given_up = tokio::time::timeout(Duration::from_millis(2), work).await;
+            assert!(given_up.is_err());
+        }
+        drop(hangs);
+        state.on_disk(|_| ()).await;
+    });
+    drop(runtime);
+    let begun = begun.load(Ordering::Relaxed);
+    assert!((1..=4).contains(&begun), "{begun}");
 }
 
 #[test]

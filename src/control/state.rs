@@ -16,6 +16,7 @@ use super::Event;
 use super::auth::Auth;
 use super::counters::ControlCounters;
 use super::history::History;
+use super::limits::DISK_THREADS;
 use super::pages::events::Audience;
 use super::session::Sessions;
 use crate::clock::Clock;
@@ -76,6 +77,9 @@ pub struct Parts {
     /// as often as he likes, and go before he has it.
     pub(super) metrics: Arc<Semaphore>,
     pub(super) published: Arc<Semaphore>,
+    /// What waits for a disk, no more at a time than there are threads for it: the rest waits with those who ask
+    /// and ends with them, so that nothing piles up while the disk hangs.
+    disk: Arc<Semaphore>,
     pub(super) auth_warning: Seldom,
     /// Who listens to events.
     pub(super) audience: Audience,
@@ -151,6 +155,7 @@ impl State {
             walks: Arc::new(Semaphore::new(1)),
             metrics: Arc::new(Semaphore::new(1)),
             published: Arc::new(Semaphore::new(1)),
+            disk: Arc::new(Semaphore::new(DISK_THREADS)),
             auth_warning: Seldom::default(),
             audience: Audience::default(),
             kernel_drops: Default::default(),
@@ -168,7 +173,13 @@ impl State {
         F: FnOnce(&Parts) -> T + Send + 'static,
     {
         let state = self.clone();
-        match spawn_blocking(move || work(&state)).await {
+        let place = Arc::clone(&self.disk).acquire_owned().await;
+        let work = move || {
+            // Until the work is done, whatever becomes of who asked for it.
+            let _place = place;
+            work(&state)
+        };
+        match spawn_blocking(work).await {
             Ok(done) => done,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => resume_unwind(panic),
