@@ -54,8 +54,8 @@ fn what_waits_for_a_disk_that_hangs_goes_with_those_who_asked_for_it() {
         .enable_time()
         .build()
         .unwrap();
+    let hangs = disk.write().unwrap();
     runtime.block_on(async {
-        let hangs = disk.write().unwrap();
         for _ in 0..100 {
             let (disk, begun) = (Arc::clone(&disk), Arc::clone(&begun));
             let work = state.on_disk(move |_| {
@@ -65,9 +65,9 @@ fn what_waits_for_a_disk_that_hangs_goes_with_those_who_asked_for_it() {
             let given_up = tokio::time::timeout(Duration::from_millis(2), work).await;
             assert!(given_up.is_err());
         }
-        drop(hangs);
-        state.on_disk(|_| ()).await;
     });
+    drop(hangs);
+    runtime.block_on(state.on_disk(|_| ()));
     drop(runtime);
     let begun = begun.load(Ordering::Relaxed);
     assert!((1..=4).contains(&begun), "{begun}");

@@ -25,6 +25,7 @@ const STRICT: Flood = Flood {
     per_network: 0,
     burst_s: 4,
     new_torrents: 0,
+    sieve_from: 0,
 };
 
 fn udp(backend: shoal::config::Backend, flood: Flood) -> Config {
@@ -117,6 +118,95 @@ fn forged_datagrams_in_the_name_of_a_source_spend_nothing_of_its_rate() {
         }
         let answers = ask(&server, &client, id, 40, Discard::SourceOverRate);
         assert_eq!(answers, 40);
+    }
+}
+
+/// An id with the slot of a good one, and nothing else that is right.
+fn forge(id: [u8; 8], number: u32) -> [u8; 8] {
+    let mut forged = id;
+    forged[1] ^= 1; // in the tag
+    forged[4..].copy_from_slice(&number.to_be_bytes());
+    forged
+}
+
+#[test]
+fn while_forged_ids_come_in_numbers_the_kernel_drops_them_and_nobody_else_notices() {
+    for backend in BACKENDS {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let sieve_from = 100;
+            let mut config = udp(
+                backend,
+                Flood {
+                    sieve_from,
+                    ..Flood::default()
+                },
+            );
+            config.udp = vec![in_process::listener(address)];
+            let server = Server::start(&config);
+            let spoofer = Client::of(server.address());
+            let honest = Client::of(server.address());
+            let id = honest.connect();
+            let forged = Count::Discarded(Discard::ForgedConnectionId);
+            // A few are nobody's business, and a second may begin among them.
+            for number in 0..50 {
+                spoofer.send(&Announce::leecher(HASH, 1).to_bytes(forge(id, number)));
+            }
+            server.wait_until("dropped them", |totals| totals.get(forged) == 50);
+            assert_eq!(server.tally(Tally::Sieving), 0);
+            for number in 50.. {
+                spoofer.send(&Announce::leecher(HASH, 1).to_bytes(forge(id, number)));
+                if server.tally(Tally::Sieving) == 1 {
+                    break;
+                }
+            }
+            // Whatever waits in the queue came before this.
+            assert_eq!(honest.announce(id, Announce::leecher(HASH, 1)).leechers, 1);
+            let seen = server.count(forged);
+            for number in 0..5000 {
+                spoofer.send(&Announce::leecher(HASH, 1).to_bytes(forge(id, number)));
+            }
+            // Ids from before go on, and new ones are as good.
+            for port in 2..20 {
+                let id = if port % 2 == 0 { id } else { honest.connect() };
+                honest.announce(id, Announce::leecher(HASH, port));
+                honest.scrape(id, &[HASH]);
+            }
+            assert_eq!(server.count(forged), seen, "none came to the core");
+            server.clock.advance(1);
+            server.wait_until("counted them", |totals| totals.tally(Tally::Sieved) >= 5000);
+            server.clock.advance(10);
+            server.wait_until("let all come again", |totals| {
+                totals.tally(Tally::Sieving) == 0
+            });
+            let seen = server.count(forged);
+            for number in 0..50 {
+                spoofer.send(&Announce::leecher(HASH, 1).to_bytes(forge(id, number)));
+            }
+            server.wait_until("dropped them", |totals| totals.get(forged) == seen + 50);
+            let reports = server.tracker.kernel_drops();
+            assert_eq!(reports, 0, "nothing was dropped for want of room");
+        }
+    }
+}
+
+#[test]
+fn a_tracker_that_is_told_never_to_sieve_checks_each_forged_id_itself() {
+    for backend in BACKENDS {
+        let server = Server::start(&udp(backend, Flood::default()));
+        let spoofer = at(&server, LOUD);
+        let forged = Count::Discarded(Discard::ForgedConnectionId);
+        for sent in 1..=1000 {
+            spoofer.send(&Announce::leecher(HASH, 1).to_bytes(forge([0; 8], sent)));
+            if sent % 100 == 0 {
+                server.wait_until("dropped them", |totals| {
+                    totals.get(forged) == u64::from(sent)
+                });
+            }
+        }
+        assert_eq!(
+            server.tally(Tally::Sieving) + server.tally(Tally::Sieved),
+            0
+        );
     }
 }
 
@@ -336,6 +426,7 @@ fn honest_announces_are_all_answered_beside_a_flood_as_large_as_the_core_can_tak
     for backend in BACKENDS {
         let mut config = udp(backend, Config::default().flood);
         config.flood.busy_from = 0;
+        config.flood.sieve_from = 0; // the kernel would see to nearly all of it
         let server = Server::start(&config);
         let (spoofer, honest) = (at(&server, LOUD), at(&server, QUIET));
         let id = honest.connect();

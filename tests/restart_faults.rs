@@ -249,6 +249,37 @@ fn cores_may_become_more_and_fewer() {
 }
 
 #[test]
+fn a_successor_of_a_tracker_that_sieves_is_sent_everything() {
+    for backend in ["io_uring", "mmsg"] {
+        let mut lineage = Lineage::start(&[
+            ANY_PORT,
+            "workers.count=1",
+            "flood.sieve_from=100",
+            "http.listen=",
+            &format!("workers.backend={backend}"),
+        ]);
+        let client = Client::of(lineage.address());
+        let id = client.connect();
+        let mut forged = id;
+        forged[1] ^= 1;
+        let forge = |times| {
+            for _ in 0..times {
+                client.send(&Announce::leecher(info_hash(1), 1).to_bytes(forged));
+            }
+            // Whatever waits in the queue came before this.
+            client.announce(id, Announce::leecher(info_hash(1), 1));
+        };
+        forge(300);
+        lineage.wait_for_log("the kernel drops them until they are fewer");
+        lineage.restart();
+        forge(50);
+        lineage.signal(Signal::SIGUSR1);
+        lineage.wait_for_log("discarded_forged_connection_id 50");
+        assert!(lineage.stop().ends_with("stopped"));
+    }
+}
+
+#[test]
 fn listeners_come_and_go_with_the_configuration() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("shoal.toml");

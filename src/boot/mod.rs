@@ -27,7 +27,7 @@ use crate::control::history::{Historian, History, Sources};
 use crate::control::server::Server;
 use crate::control::state::{Given, State};
 use crate::control::{Event, exit_on_panic};
-use crate::counters::{ThreadCounters, Totals};
+use crate::counters::{Tally, ThreadCounters, Totals};
 use crate::heap;
 use crate::net::socket::{self, Listener};
 use crate::net::steering::Steering;
@@ -564,10 +564,12 @@ impl Tracker {
         self.keeper.as_ref().map(Keeper::totals)
     }
 
-    /// Datagrams that the kernel dropped because a socket's queue was full.
+    /// Datagrams that the kernel dropped because a socket's queue was full. While the kernel sieves, what it
+    /// sieved in the last second is among them.
     pub fn kernel_drops(&self) -> u64 {
         let inodes: Vec<u64> = self.sockets.iter().map(|(_, inode)| *inode).collect();
-        port_owner::kernel_drops(&inodes)
+        let cores: Totals = self.cores().into_iter().sum();
+        port_owner::kernel_drops(&inodes).saturating_sub(cores.tally(Tally::Sieved))
     }
 
     /// Stops every core, waits for its thread, and then for the last snapshot.

@@ -74,6 +74,7 @@ const FLOOD_DEFAULT: Flood = Flood {
     per_network: 4000,
     burst_s: 20,
     new_torrents: 20_000,
+    sieve_from: 20_000,
 };
 
 /// The whole configuration. What [`load`] returns is checked: whoever holds it may trust every

@@ -21,7 +21,7 @@ use super::pages::events::Audience;
 use super::session::Sessions;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::counters::{Offender, ThreadCounters, Totals, worst};
+use crate::counters::{Offender, Tally, ThreadCounters, Totals, worst};
 use crate::http::tls::Tls;
 use crate::net::port_owner;
 use crate::net::steering::Steering;
@@ -224,12 +224,18 @@ impl Parts {
     }
 
     /// Datagrams that the kernel dropped because the queue of a core's socket was full, as of a second ago
-    /// at most: the kernel's tables are long where there are many sockets.
+    /// at most: the kernel's tables are long where there are many sockets. What it sieved is not among them.
     pub fn kernel_drops(&self) -> u64 {
         let (read_before, drops) = &self.kernel_drops;
         if read_before.is_due(self.clock.now().uptime_s, 1) {
             let inodes: Vec<u64> = self.sockets.iter().map(|(_, inode)| *inode).collect();
-            drops.store(port_owner::kernel_drops(&inodes), Ordering::Relaxed);
+            let all = port_owner::kernel_drops(&inodes);
+            let cores: Totals = self.cores.iter().map(|core| core.read()).sum();
+            // While the kernel sieves, nobody knows which of them were for want of room.
+            if cores.tally(Tally::Sieving) == 0 {
+                let overflowed = all.saturating_sub(cores.tally(Tally::Sieved));
+                drops.store(overflowed, Ordering::Relaxed);
+            }
         }
         drops.load(Ordering::Relaxed)
     }

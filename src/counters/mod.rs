@@ -66,7 +66,7 @@ pub enum Kind {
     Scrape,
 }
 
-/// What is counted without a label. The last fourteen are gauges: they go down too.
+/// What is counted without a label. The last fifteen are gauges: they go down too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tally {
     /// Bytes of UDP payload received.
@@ -117,6 +117,10 @@ pub enum Tally {
     AcceptFailed,
     /// Full scrapes that were begun to be sent.
     FullScrapes,
+    /// Datagrams that the kernel dropped while it sieved.
+    Sieved,
+    /// 1 while the kernel sieves for this core.
+    Sieving,
     /// Torrents that this core knows.
     Torrents,
     /// IPv4 peers that have everything.
@@ -189,7 +193,7 @@ impl Kind {
 }
 
 impl Tally {
-    const ALL: [(Self, &'static str); 38] = [
+    const ALL: [(Self, &'static str); 40] = [
         (Self::BytesReceived, "bytes_received"),
         (Self::BytesSent, "bytes_sent"),
         (Self::HandedOver, "handed_over"),
@@ -214,6 +218,8 @@ impl Tally {
         (Self::ConnectionsAborted, "connections_aborted"),
         (Self::AcceptFailed, "accept_failed"),
         (Self::FullScrapes, "full_scrapes"),
+        (Self::Sieved, "sieved"),
+        (Self::Sieving, "sieving"),
         (Self::Torrents, "torrents"),
         (Self::SeedersV4, "seeders_ip4"),
         (Self::LeechersV4, "leechers_ip4"),
@@ -339,6 +345,12 @@ impl ThreadCounters {
     /// Replaces the value of a gauge.
     pub fn set(&self, gauge: Tally, value: u64) {
         self.cells[Count::Plain(gauge).cell()].store(value, Ordering::Relaxed);
+    }
+
+    /// One number.
+    #[inline]
+    pub fn get(&self, count: Count) -> u64 {
+        self.cells[count.cell()].load(Ordering::Relaxed)
     }
 
     /// What these counters say now.

@@ -1,20 +1,21 @@
 //! Connection ids: a proof, kept by the client, that it receives what is sent to its address.
 //!
 //! ```text
-//!  63      56 55                                                    0
-//! +----------+-------------------------------------------------------+
-//! | slot mod |  low 56 bits of SipHash-2-4(key, address || slot)     |
-//! |   256    |                                                       |
-//! +----------+-------------------------------------------------------+
+//!  63      56 55     44 43                                           0
+//! +----------+---------+----------------------------------------------+
+//! | slot mod |   tag   | low 44 bits of SipHash-2-4(key,              |
+//! |   256    |         |                            address || slot)  |
+//! +----------+---------+----------------------------------------------+
 //! ```
 //!
 //! A slot is a minute of Unix time; the address is the 16 bytes of IPv6, IPv4 in its mapped form.
 //! Nothing is stored: the id carries its own date, and one hash checks it. The source *port* is left
-//! out, because NATs change it and BEP 15 does not promise that it stays.
+//! out, because NATs change it and BEP 15 does not promise that it stays. The tag is for the kernel, which
+//! drops datagrams with a wrong one while forged ids come in numbers: see [`Sieve`].
 //!
 //! **What an attacker must do** to announce in the name of an address he does not receive at: guess
-//! 56 bits. A million guesses a second for a year hit once with probability 2^-11, and each hit opens one
-//! address until the lifetime ends. Who once held an address may use its id until then; that is all
+//! 56 bits, or 44 if he has found out the numbers behind the tags. A million of the latter guesses a second
+//! for a year hit twice, nobody tells him when, and each hit opens one address until the lifetime ends. Who once held an address may use its id until then; that is all
 //! the lifetime bounds, which is why it can be long enough for clients that keep ids for minutes.
 //!
 //! One key serves every core and every socket, since libtorrent keeps ids by tracker address alone,
@@ -24,19 +25,23 @@ use std::net::IpAddr;
 
 use siphasher::sip::SipHasher24;
 
+use crate::net::sieve::{Sieve, TAG_BITS};
 use crate::wire::udp::{ConnectionId, PROTOCOL_ID};
 
 /// Seconds of one slot.
 const SLOT_S: u64 = 60;
 
-/// Low 56 bits: the hash. Above them: the slot.
-const HASH_BITS: u32 = 56;
+/// Below the slot: tag and hash.
+const PROOF_BITS: u32 = 56;
+/// The lowest bits: the hash.
+const HASH_BITS: u32 = PROOF_BITS - TAG_BITS;
 const HASH_MASK: u64 = (1 << HASH_BITS) - 1;
 
 /// Issues and checks connection ids. Cheap to copy: every core has its own.
 #[derive(Clone, Copy)]
 pub struct ConnectionIds {
     hasher: SipHasher24,
+    sieve: Sieve,
     slots_max: u64,
 }
 
@@ -55,10 +60,18 @@ impl ConnectionIds {
     /// `lifetime_s` (60 to 7200): an id is accepted for at least so many seconds, and for less than
     /// a slot of 60 seconds more.
     pub fn new(key: [u8; 16], lifetime_s: u32) -> Self {
+        let hasher = SipHasher24::new_with_key(&key);
         Self {
-            hasher: SipHasher24::new_with_key(&key),
+            // Ids hash 24 bytes, so these are no hashes of an id.
+            sieve: Sieve::new([0, 1, 2, 3].map(|number: u8| hasher.hash(&[number]))),
+            hasher,
             slots_max: u64::from(lifetime_s).div_ceil(SLOT_S),
         }
+    }
+
+    /// What has the kernel drop most of the ids that this would call [`Verdict::Forged`], and no other.
+    pub fn sieve(&self) -> &Sieve {
+        &self.sieve
     }
 
     /// The id for `address` at `unix_s` seconds of Unix time. Never 0, which Transmission reads as
@@ -73,7 +86,7 @@ impl ConnectionIds {
         // The latest slot with the id's low byte that is not in the future. One slot ahead is no
         // future: the core that issued the id may have read the clock just after this one did.
         let newest = slot + 1;
-        let age = newest.wrapping_sub(id.0 >> HASH_BITS) & 0xff;
+        let age = newest.wrapping_sub(id.0 >> PROOF_BITS) & 0xff;
         let Some(issued) = newest.checked_sub(age) else {
             return Verdict::Forged;
         };
@@ -96,7 +109,9 @@ impl ConnectionIds {
         let mut message = [0; 24];
         message[..16].copy_from_slice(&octets);
         message[16..].copy_from_slice(&slot.to_be_bytes());
-        let id = (slot << HASH_BITS) | (self.hasher.hash(&message) & HASH_MASK);
+        let tag = self.sieve.tag(address, slot as u8);
+        let hash = self.hasher.hash(&message) & HASH_MASK;
+        let id = (slot << PROOF_BITS) | (tag << HASH_BITS) | hash;
         if id == 0 || id == PROTOCOL_ID {
             id ^ 1
         } else {
@@ -117,11 +132,16 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_those_of_the_published_vectors() {
+    fn slots_and_hashes_are_those_of_the_published_vectors() {
+        const TAG: u64 = 0x00ff_f000_0000_0000;
         let v6 = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
-        assert_eq!(ids(900).issue(LOCALHOST, 60_000).0, 0xe85f_6216_a151_b0b9);
-        assert_eq!(ids(900).issue(LOCALHOST, 60_060).0, 0xe97d_bc88_285a_67d8);
-        assert_eq!(ids(900).issue(v6, 60_000).0, 0xe879_a3ef_6e79_93cd);
+        for (address, unix_s, id) in [
+            (LOCALHOST, 60_000, 0xe85f_6216_a151_b0b9),
+            (LOCALHOST, 60_060, 0xe97d_bc88_285a_67d8),
+            (v6, 60_000, 0xe879_a3ef_6e79_93cd),
+        ] {
+            assert_eq!(ids(900).issue(address, unix_s).0 | TAG, id | TAG);
+        }
     }
 
     #[test]

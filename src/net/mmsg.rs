@@ -78,6 +78,10 @@ impl Mmsg {
         })
     }
 
+    pub(super) fn sockets(&self) -> &[UdpSocket] {
+        &self.sockets
+    }
+
     /// Leaves the sockets alone, or returns to them. poll passes over descriptors below 0.
     pub(super) fn hold(&mut self, held: bool) {
         self.held = held;

@@ -24,12 +24,14 @@ pub mod passage;
 pub mod port_owner;
 mod priority;
 mod ring;
+pub mod sieve;
 pub mod socket;
 pub mod steering;
 pub mod tcp;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +42,7 @@ pub use ring::OpenRing;
 
 use mmsg::Mmsg;
 use ring::Ring;
+use sieve::Sieve;
 
 /// Where a datagram came from and where it was sent to: all that is needed to answer it, by any
 /// core, from the address that was asked.
@@ -189,6 +192,35 @@ impl Net {
         match &mut self.backend {
             Backend::Ring(ring) => ring.is_quiet(),
             Backend::Mmsg(mmsg) => mmsg.is_held(),
+        }
+    }
+
+    /// Has the kernel drop datagrams whose connection ids are surely forged, from now on.
+    pub fn sieve(&self, sieve: &Sieve) -> io::Result<()> {
+        let mut sockets = self.sockets().iter();
+        sockets.try_for_each(|socket| sieve.attach(socket))
+    }
+
+    /// Lets everything come again.
+    pub fn unsieve(&self) -> io::Result<()> {
+        let mut sockets = self.sockets().iter();
+        sockets.try_for_each(|socket| sieve::detach(socket.as_raw_fd()))
+    }
+
+    /// Datagrams that the kernel has dropped before a turn saw them, because of the sieve or because a queue
+    /// was full, since the sockets were bound; mod 2^32.
+    pub fn kernel_drops(&self) -> io::Result<u32> {
+        let mut drops = 0_u32;
+        for socket in self.sockets() {
+            drops = drops.wrapping_add(socket::kernel_drops(socket)?);
+        }
+        Ok(drops)
+    }
+
+    fn sockets(&self) -> &[UdpSocket] {
+        match &self.backend {
+            Backend::Ring(ring) => ring.sockets(),
+            Backend::Mmsg(mmsg) => mmsg.sockets(),
         }
     }
 

@@ -291,6 +291,10 @@ impl Ring {
         self.push(&entry.user_data(listener as u64))
     }
 
+    pub(super) fn sockets(&self) -> &[UdpSocket] {
+        &self.sockets
+    }
+
     /// Cancels the receives, or submits them again. What a receive has brought before its end comes with
     /// the next turns.
     pub(super) fn hold(&mut self, held: bool) -> io::Result<()> {

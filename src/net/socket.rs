@@ -9,6 +9,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::port_owner::{self, Transport};
+use super::sieve;
 use super::steering::Steering;
 
 /// How often, and how long apart, a port that nobody seems to hold is tried: three seconds in all.
@@ -57,6 +58,8 @@ pub fn adopt(sockets: Vec<UdpSocket>, options: &SocketOptions) -> Result<Listene
         all.extend(sockets.take(options.cores.saturating_sub(1)));
         for socket in &all {
             set_receive_buffer(socket, options)?;
+            // Should the process before us have left one.
+            sieve::detach(socket.as_raw_fd())?;
         }
         let receive_buffer = all[0].recv_buffer_size()?;
         bind_beside(&mut all, address, options)?;
@@ -184,6 +187,31 @@ fn set_receive_buffer(socket: &Socket, options: &SocketOptions) -> io::Result<()
         socket.set_recv_buffer_size(options.receive_buffer)?;
     }
     Ok(())
+}
+
+/// Datagrams that the kernel has dropped at this socket, mod 2^32.
+pub(super) fn kernel_drops(socket: &UdpSocket) -> io::Result<u32> {
+    /// From Linux 4.12 on; its number is this one on every processor that Shoal is built for.
+    const SO_MEMINFO: libc::c_int = 55;
+    /// What it tells; the drops are the last of it.
+    const VARS: usize = libc::SK_MEMINFO_DROPS as usize + 1;
+    let mut told = [0_u32; VARS];
+    let mut len = size_of_val(&told) as libc::socklen_t;
+    // SAFETY: pointer and length describe `told`, which lives through the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_MEMINFO,
+            told.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    if result == 0 {
+        Ok(told[VARS - 1])
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Sets an option that no library names.

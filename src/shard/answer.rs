@@ -11,6 +11,7 @@ use super::errand::UnderWay;
 use super::export::Export;
 use super::mesh::{Full, Handover, Mesh, TravellingScrape};
 use super::rules::Rules;
+use super::sieve::Forgeries;
 use super::similar;
 use super::succession::Succession;
 use crate::clock::Now;
@@ -63,6 +64,7 @@ pub struct Shard {
     /// Announces of this turn for swarms of this core.
     pub(super) pending: Vec<Pending>,
     pub(super) guard: Guard,
+    pub(super) forgeries: Forgeries,
     /// Which HTTP threads have got an answer in this turn and do not know yet.
     unrung: Vec<bool>,
     /// Exports under way; the last one is worked at.
@@ -96,6 +98,7 @@ impl Shard {
             random,
             pending,
             guard: Guard::new(Limits::default()),
+            forgeries: Forgeries::default(),
             unrung,
             exports: Vec::new(),
             succession: None,

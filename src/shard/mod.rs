@@ -13,6 +13,7 @@ mod hold;
 mod mesh;
 mod rules;
 mod sheet;
+mod sieve;
 mod similar;
 mod succession;
 mod sweep;

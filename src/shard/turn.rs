@@ -11,6 +11,7 @@
 //! prefetch  ask memory for every swarm that the turn will touch, all at once
 //! answer    one peer in, a few peers out, straight into the outbox or onto an HTTP thread's desk
 //! send      the replies may go
+//! sieve     have the kernel drop forged connection ids before this, while they come in numbers
 //! sweep     forget the peers that went silent, a bounded number of them
 //! errand    do a bounded part of what the control side wants done
 //! export    tell of a bounded number of torrents, when somebody wants to know them all
@@ -117,6 +118,7 @@ impl Core {
         shard.answer_announces(now, outbox);
         net.send()?;
 
+        shard.sieve_forgeries(net, now);
         shard.sweep(now);
         shard.run_errand(now);
         shard.export();

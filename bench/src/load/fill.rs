@@ -98,7 +98,7 @@ impl Generator<'_> {
                 ));
             }
             self.send_fill(self.now_ns());
-            self.rest();
+            self.rest()?;
         }
         let seconds = (self.now_ns() - began_ns) as f64 / 1e9;
         self.drain()?;
@@ -164,7 +164,7 @@ impl Generator<'_> {
             while self.in_flight > 0 && !self.stopped() {
                 let now_ns = self.begin_turn();
                 self.receive(now_ns)?;
-                self.rest();
+                self.rest()?;
             }
             if self.scraped.is_some() {
                 break;

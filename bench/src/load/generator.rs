@@ -31,6 +31,8 @@ const OUTLIVED_NS: u64 = 4 * 1_000_000_000;
 const CONNECT_AGAIN_NS: u64 = 200_000_000;
 /// A tracker that answers no connect for so long is not there.
 const CONNECT_PATIENCE_NS: u64 = 5_000_000_000;
+/// The longest sleep of a generator that may sleep.
+const NAP: Duration = Duration::from_micros(50);
 
 pub(crate) struct Generator<'a> {
     pub(super) options: &'a Options,
@@ -140,12 +142,16 @@ impl<'a> Generator<'a> {
         Ok(())
     }
 
-    /// Lets others have the CPU when a turn had nothing to do. It does not sleep: the server would
-    /// have to pay for waking it up.
-    pub(super) fn rest(&self) {
+    /// Lets others have the CPU when a turn had nothing to do. It sleeps only where it was told to: the server
+    /// has to pay for waking it up.
+    pub(super) fn rest(&self) -> Result<(), String> {
+        if self.options.sleep {
+            return self.sleep(NAP);
+        }
         if !self.turn_worked {
             std::thread::yield_now();
         }
+        Ok(())
     }
 
     /// Sleeps until a reply is there, or for so long when there was nothing to do this turn.
@@ -428,7 +434,7 @@ impl<'a> Generator<'a> {
                     self.lanes[lane].skip();
                 }
             }
-            self.rest();
+            self.rest()?;
         }
     }
 }

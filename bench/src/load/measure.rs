@@ -62,7 +62,7 @@ impl Generator<'_> {
                 Some(rate) => self.send_due(rate, start_ns, &mut due_sent, now_ns),
                 None => self.send_window(now_ns),
             }
-            self.rest();
+            self.rest()?;
         };
         self.tally.cut(ended_ns);
         let busy_ns = self.busy_ns;
@@ -116,7 +116,7 @@ impl Generator<'_> {
         while self.pending.len() > 0 && !self.stopped() {
             let now_ns = self.begin_turn();
             self.receive(now_ns)?;
-            self.rest();
+            self.rest()?;
         }
         Ok(())
     }

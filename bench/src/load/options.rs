@@ -19,6 +19,10 @@ const SOURCES_MAX: usize = 1000;
 /// server saturates. With `--rate` the loop is open: requests leave by the clock, and latency
 /// counts from the moment a request should have left, so that a slow server cannot slow the
 /// questions down and look better for it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Options {
     /// Tracker to ask, on loopback only; may be given several times
@@ -138,6 +142,11 @@ pub(crate) struct Options {
     /// datagram: measure servers of several workers with this
     #[arg(long)]
     pub(crate) no_gso: bool,
+
+    /// Sleep while nothing is to be done, as a generator should that shares its CPU. It is less exact
+    /// by some hundredths of a millisecond, and the server has to wake it up
+    #[arg(long)]
+    pub(crate) sleep: bool,
 
     /// Pin the generator to this CPU
     #[arg(long, value_name = "N")]

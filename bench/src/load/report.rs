@@ -370,6 +370,7 @@ fn told(options: &Options) -> Value {
         "stale_share": options.stale_share,
         "strict": options.strict,
         "gso": !options.no_gso,
+        "sleep": options.sleep,
         "seed": options.seed,
     })
 }

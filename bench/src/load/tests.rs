@@ -341,6 +341,20 @@ fn filling_by_zipf_announces_everybody_once() {
 }
 
 #[test]
+fn a_generator_that_may_sleep_is_on_time_and_leaves_the_processor_to_others() {
+    let fake = Fake::start(|_| Deed::Answer);
+    let mut options = options(&fake, &format!("{ANNOUNCES} --sleep"));
+    options.rate = Some(1000);
+    options.duration = 1.0;
+    let result = measured(&options, &AtomicBool::new(false)).unwrap().json();
+    let sent = number(&result, "/requests/announce/sent");
+    assert_eq!(number(&result, "/requests/announce/answered"), sent);
+    let sleeps = result.pointer("/generator/sleeps_per_s");
+    let sleeps = sleeps.and_then(Value::as_f64).unwrap();
+    assert!(sleeps >= 500.0, "{result:#}");
+}
+
+#[test]
 fn made_up_ids_are_counted_apart_and_hold_nothing_up() {
     let fake = Fake::start(|_| Deed::Answer);
     let result = load(&fake, &format!("{ANNOUNCES} --stale-share 0.5")).json();

@@ -154,6 +154,7 @@ fn source_while_busy() -> Work {
     // So much that no bucket is ever empty, however many rounds there are.
     let limits = Limits {
         busy_from: 0,
+        sieve_from: 0,
         per_source: 1_000_000,
         per_network: 1_000_000,
         burst_s: 60,

@@ -9,7 +9,7 @@ use super::mesh::{Handover, Mesh, TravellingScrape};
 use crate::clock::Now;
 use crate::counters::ThreadCounters;
 use crate::limits::TURN_HANDOVERS_MAX;
-use crate::net::{Datagram, Outbox};
+use crate::net::{Datagram, Net, Outbox};
 use crate::swarm::{Swarms, Totals};
 use crate::wire::InfoHash;
 
@@ -124,6 +124,8 @@ impl Shard {
     }
 
     pub fn turn_away_floods(&mut self, _: u64, _: Now) {}
+
+    pub fn sieve_forgeries(&mut self, _: &Net, _: Now) {}
 
     pub fn prefetch(&mut self) {}
 

@@ -340,6 +340,14 @@ pub(super) const FLOOD: &[Key] = &[
         |config| config.flood.busy_from.into(),
         |config, requests| config.flood.busy_from = requests as u32,
     ),
+    Key::whole(
+        "sieve_from",
+        "Forged connection ids a second of one core from which on the kernel drops them before they\n\
+         take room in its queue; 0 = never.",
+        (0, 10_000_000),
+        |config| config.flood.sieve_from.into(),
+        |config, forged| config.flood.sieve_from = forged as u32,
+    ),
 ];
 
 const FILE: &str = "a path of at most 4096 bytes without NUL, or nothing";

@@ -196,6 +196,7 @@ fn random_config(rng: &mut fastrand::Rng) -> Config {
         swarm: random_swarm(rng),
         flood: Flood {
             busy_from: rng.u32(0..=10_000_000),
+            sieve_from: rng.u32(0..=10_000_000),
             per_source: rng.u32(0..=1_000_000),
             per_network: rng.u32(0..=1_000_000),
             burst_s: rng.u32(1..=60),

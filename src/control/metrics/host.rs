@@ -12,7 +12,7 @@ use crate::net::port_owner::sockets_in;
 static SOCKET_DROPS: Metric = Metric::counter(
     "shoal_socket_drops_total",
     &["core", "family"],
-    "Datagrams that the kernel dropped because the queue of a core's sockets was full",
+    "Datagrams that the kernel dropped at a core's sockets, because a queue was full or because of the sieve",
 );
 static SOCKET_QUEUE: Metric = Metric::gauge(
     "shoal_socket_queue_bytes",

@@ -135,6 +135,16 @@ static CONNECTIONS_ABORTED: Metric = Metric::counter(
     &[],
     "Connections that their clients reset before they were looked at",
 );
+static SIEVED: Metric = Metric::counter(
+    "shoal_datagrams_sieved_total",
+    &["core"],
+    "Datagrams that the kernel dropped while it sieved forged connection ids, those for which a queue had no room included",
+);
+static SIEVING: Metric = Metric::gauge(
+    "shoal_sieve_active",
+    &["core"],
+    "1 while the kernel drops forged connection ids before it queues them, else 0",
+);
 static ACCEPT_FAILED: Metric = Metric::counter(
     "shoal_http_accept_failures_total",
     &[],
@@ -172,7 +182,7 @@ static CONNECTIONS_OPEN: Metric = Metric::gauge(
 );
 
 /// All of this file.
-pub(super) static METRICS: [&Metric; 33] = [
+pub(super) static METRICS: [&Metric; 35] = [
     &REQUESTS,
     &ANSWERS,
     &ERRORS,
@@ -185,6 +195,8 @@ pub(super) static METRICS: [&Metric; 33] = [
     &HANDED_OVER,
     &TAKEN_OVER,
     &SEND_FAILURES,
+    &SIEVED,
+    &SIEVING,
     &NOT_STORED,
     &COMPLETED,
     &EXPIRED,
@@ -306,6 +318,8 @@ fn place(tally: Tally) -> Place {
         Tally::ConnectionsAborted => Place::All(&CONNECTIONS_ABORTED),
         Tally::AcceptFailed => Place::All(&ACCEPT_FAILED),
         Tally::FullScrapes => Place::All(&FULL_SCRAPES),
+        Tally::Sieved => core(&SIEVED),
+        Tally::Sieving => core(&SIEVING),
         Tally::Torrents => core(&TORRENTS),
         Tally::SeedersV4 => Place::Core(&PEERS, &["ip4", "seeder"]),
         Tally::LeechersV4 => Place::Core(&PEERS, &["ip4", "leecher"]),

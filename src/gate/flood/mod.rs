@@ -41,6 +41,8 @@ pub struct Limits {
     pub burst_s: u32,
     /// Torrents that one source may begin, halved each minute; 0 = any number.
     pub new_torrents: u32,
+    /// Forged connection ids a second of one core from which on the kernel sieves for it; 0 = never.
+    pub sieve_from: u32,
 }
 
 impl Limits {

@@ -12,6 +12,7 @@ const LIMITS: Limits = Limits {
     per_network: 25,
     burst_s: 3,
     new_torrents: 0,
+    sieve_from: 0,
 };
 
 fn address(text: &str) -> IpAddr {
