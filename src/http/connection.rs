@@ -23,7 +23,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use futures_io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Door;
 use super::connections::{Doom, Phase, Place};
@@ -89,7 +89,7 @@ pub(super) async fn part<S>(stream: &mut S, place: &Place, thread: &Thread)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let closed = place.unless_doomed(|cx| Pin::new(&mut *stream).poll_close(cx));
+    let closed = place.unless_doomed(|cx| Pin::new(&mut *stream).poll_shutdown(cx));
     if !matches!(closed.await, Ok(Ok(()))) {
         return;
     }
@@ -98,9 +98,9 @@ where
     let ended = place.unless_doomed(|cx| {
         while left > 0 {
             let mut inbox = thread.inbox.borrow_mut();
-            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut inbox)) {
-                Ok(0) | Err(_) => break,
-                Ok(len) => left = left.saturating_sub(len),
+            match ready!(inbox.poll_fill(stream, cx)) {
+                Ok([]) | Err(_) => break,
+                Ok(bytes) => left = left.saturating_sub(bytes.len()),
             }
         }
         Poll::Ready(())
@@ -246,11 +246,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let thread = Rc::clone(&self.thread);
         let mut inbox = thread.inbox.borrow_mut();
         loop {
-            let len = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut inbox))?;
+            let bytes = ready!(inbox.poll_fill(&mut self.stream, cx))?;
+            let len = bytes.len();
             if len == 0 {
                 return Poll::Ready(Err(End::Gone));
             }
-            let bytes = &inbox[..len];
             thread.counters.tally(Tally::HttpBytesReceived, len as u64);
             if self.pending.is_empty() {
                 let (handled, used): Consumed = self.handle(bytes);
@@ -306,7 +306,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Tells the client that nothing more comes.
     async fn close(&mut self) -> Result<(), End> {
         let Self { stream, place, .. } = self;
-        let closed = place.unless_doomed(|cx| Pin::new(&mut *stream).poll_close(cx));
+        let closed = place.unless_doomed(|cx| Pin::new(&mut *stream).poll_shutdown(cx));
         Ok(closed.await??)
     }
 

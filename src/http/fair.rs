@@ -8,7 +8,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures_io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Reads and writes in a row after which others come first.
 const TURN: u32 = 32;
@@ -51,8 +51,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Fair<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.turn(cx, |stream, cx| stream.poll_read(cx, buffer))
     }
 }
@@ -78,8 +78,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Fair<S> {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_close(cx)
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -110,9 +110,10 @@ mod tests {
         fn poll_read(
             self: Pin<&mut Self>,
             _: &mut Context<'_>,
-            buffer: &mut [u8],
-        ) -> Poll<io::Result<usize>> {
-            Poll::Ready(Ok(buffer.len()))
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            buffer.put_slice(b"more");
+            Poll::Ready(Ok(()))
         }
     }
 
@@ -131,13 +132,17 @@ mod tests {
         let waker = Waker::from(Arc::clone(&woken));
         let mut cx = Context::from_waker(&waker);
         let mut stream = Fair::of(Endless);
+        let mut read = || {
+            let mut buffer = [0; 8];
+            let mut buffer = ReadBuf::new(&mut buffer);
+            let read = Pin::new(&mut stream).poll_read(&mut cx, &mut buffer);
+            read.map_ok(|()| buffer.filled().len())
+        };
         for round in 1..=3 {
             for _ in 0..TURN {
-                let read = Pin::new(&mut stream).poll_read(&mut cx, &mut [0; 8]);
-                assert!(matches!(read, Poll::Ready(Ok(8))));
+                assert!(matches!(read(), Poll::Ready(Ok(4))));
             }
-            let read = Pin::new(&mut stream).poll_read(&mut cx, &mut [0; 8]);
-            assert!(read.is_pending());
+            assert!(read().is_pending());
             assert_eq!(woken.0.load(Ordering::Relaxed), round);
         }
     }

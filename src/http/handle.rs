@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use futures_io::{AsyncRead, AsyncWrite};
 use subtle::ConstantTimeEq;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::Connection;
 use super::full_scrape::Form;

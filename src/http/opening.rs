@@ -6,11 +6,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use futures_io::{AsyncRead, AsyncWrite};
-use futures_rustls::TlsAcceptor;
 use rustls::HandshakeKind;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::TlsAcceptor;
 
 use super::Door;
+use super::buffers::Inbox;
 use super::connection::{Client, Connection, part};
 use super::connections::{Doom, Phase, Place};
 use super::fair::Fair;
@@ -178,10 +179,10 @@ impl<S: AsyncRead + Unpin> Ahead<S> {
     }
 
     /// Reads more ahead, by way of `inbox`.
-    fn poll_more(&mut self, cx: &mut Context<'_>, inbox: &mut [u8]) -> Poll<io::Result<usize>> {
-        let len = ready!(Pin::new(&mut self.stream).poll_read(cx, inbox))?;
-        self.bytes.extend_from_slice(&inbox[..len]);
-        Poll::Ready(Ok(len))
+    fn poll_more(&mut self, cx: &mut Context<'_>, inbox: &mut Inbox) -> Poll<io::Result<usize>> {
+        let bytes = ready!(inbox.poll_fill(&mut self.stream, cx))?;
+        self.bytes.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
     }
 }
 
@@ -189,15 +190,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Ahead<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.bytes.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, buffer);
         }
-        let len = self.bytes.len().min(buffer.len());
-        buffer[..len].copy_from_slice(&self.bytes[..len]);
+        let len = self.bytes.len().min(buffer.remaining());
+        buffer.put_slice(&self.bytes[..len]);
         self.consume(len);
-        Poll::Ready(Ok(len))
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -224,7 +225,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Ahead<S> {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_close(cx)
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use futures_io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::Connection;
 use super::full_scrape::{Form, Snapshot};

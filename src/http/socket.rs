@@ -1,15 +1,12 @@
 //! Sockets of connections: TCP, or a Unix socket's, on tokio.
 
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsRawFd, RawFd};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures_io::{AsyncRead, AsyncWrite};
-use nix::sys::socket::{SockaddrLike, SockaddrStorage, getpeername, getsockname};
-use socket2::{Domain, SockRef, Socket};
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use socket2::{Domain, Socket};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// A listening socket of either kind.
@@ -44,11 +41,22 @@ pub(super) enum Stream {
     Unix(UnixStream),
 }
 
-impl AsRawFd for Stream {
-    fn as_raw_fd(&self) -> RawFd {
+impl Stream {
+    /// Who is at the other end; nobody with an address for a Unix socket, and only there: whoever has none is
+    /// trusted like a proxy. An error for a connection that was reset: what it has sent can still be read, but
+    /// nobody knows who did.
+    pub(super) fn peer(&self) -> io::Result<Option<SocketAddr>> {
         match self {
-            Self::Tcp(stream) => stream.as_raw_fd(),
-            Self::Unix(stream) => stream.as_raw_fd(),
+            Self::Tcp(stream) => stream.peer_addr().map(Some),
+            Self::Unix(_) => Ok(None),
+        }
+    }
+
+    /// Which address of this host was asked.
+    pub(super) fn local(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(stream) => Some(stream.local_addr().ok()?.ip()),
+            Self::Unix(_) => None,
         }
     }
 }
@@ -57,15 +65,12 @@ impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        // What comes short of the buffer was all there is: tokio then waits without asking for more.
-        let mut buffer = ReadBuf::new(buffer);
-        let read = match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
-        };
-        read.map_ok(|()| buffer.filled().len())
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
     }
 }
 
@@ -92,39 +97,17 @@ impl AsyncWrite for Stream {
         }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
     }
 
-    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(match &*self {
-            Self::Tcp(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
-            Self::Unix(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
-        })
-    }
-}
-
-/// Who is at the other end; nobody with an address for a Unix socket. An error for a connection that
-/// was reset: what it has sent can still be read, but nobody knows who did.
-pub(super) fn peer_of(socket: RawFd) -> io::Result<Option<SocketAddr>> {
-    Ok(to_std(&getpeername(socket)?))
-}
-
-/// Which address of this host was asked.
-pub(super) fn local_of(socket: RawFd) -> Option<SocketAddr> {
-    to_std(&getsockname(socket).ok()?)
-}
-
-fn to_std(address: &SockaddrStorage) -> Option<SocketAddr> {
-    match address.family()? {
-        nix::sys::socket::AddressFamily::Inet => {
-            let address = address.as_sockaddr_in()?;
-            Some(SocketAddr::from((address.ip(), address.port())))
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
-        nix::sys::socket::AddressFamily::Inet6 => {
-            let address = address.as_sockaddr_in6()?;
-            Some(SocketAddr::from((address.ip(), address.port())))
-        }
-        _ => None,
     }
 }

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,7 +19,7 @@ use tokio::task::{JoinSet, spawn_local};
 use tokio::time::sleep;
 
 use super::asks::Asks;
-use super::buffers::Buffers;
+use super::buffers::{Buffers, Inbox};
 use super::compress::Packer;
 use super::connection::Client;
 use super::connections::{self, Connections};
@@ -28,14 +27,13 @@ use super::fair::others_first;
 use super::full_scrape::FullScrapes;
 use super::opening::open;
 use super::pause::Pause;
-use super::socket::{Listener, Stream, local_of, peer_of};
+use super::socket::{Listener, Stream};
 use super::{Door, Rules};
 use crate::clock::Clock;
 use crate::control::Event;
 use crate::counters::{Tally, ThreadCounters};
 use crate::gate::access::Access;
 use crate::gate::flood::{Guard, Limits};
-use crate::limits::HEAD_LEN_MAX;
 use crate::net::tcp::accept_remedy;
 use crate::seldom::Seldom;
 use crate::shard::Counter;
@@ -104,8 +102,7 @@ pub(super) struct Thread {
     pub(super) events: Sender<Event>,
     pub(super) buffers: Buffers,
     pub(super) packer: Packer,
-    /// What is read lies here until it is parsed, so that an idle connection holds no memory for it.
-    pub(super) inbox: RefCell<Box<[u8]>>,
+    pub(super) inbox: RefCell<Inbox>,
     ticking: RefCell<bool>,
     stop: Arc<AtomicBool>,
     pause: Arc<Pause>,
@@ -145,8 +142,7 @@ async fn serve(parts: Parts) -> io::Result<()> {
         events: parts.events,
         buffers: Buffers::default(),
         packer: Packer::default(),
-        // One byte more than a head may have shows that it has more.
-        inbox: RefCell::new(vec![0; HEAD_LEN_MAX + 1].into()),
+        inbox: RefCell::default(),
         ticking: RefCell::new(false),
         stop: parts.stop,
         pause: parts.pause,
@@ -270,9 +266,7 @@ async fn accept(listener: Listener, door: Arc<Door>, thread: Rc<Thread>) -> Infa
 
 impl Thread {
     fn welcome(self: &Rc<Self>, stream: Stream, door: &Arc<Door>) {
-        let socket = stream.as_raw_fd();
-        // Only a Unix socket may have no address: whoever has none is trusted like a proxy.
-        let Ok(peer) = peer_of(socket) else {
+        let Ok(peer) = stream.peer() else {
             self.counters.tally(Tally::ConnectionsAborted, 1);
             return;
         };
@@ -286,7 +280,7 @@ impl Thread {
         let client = Client {
             peer: peer.map(|peer| peer.ip().to_canonical()),
             local: if door.needs_local {
-                local_of(socket).map(|local| local.ip())
+                stream.local()
             } else {
                 None
             },

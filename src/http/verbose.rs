@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use futures_io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::Connection;
 use super::handle::{Handled, Terms};

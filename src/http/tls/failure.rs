@@ -52,7 +52,7 @@ impl TlsFailure {
         }
     }
 
-    /// What the error of a handshake through `futures_rustls` stands for: one of rustls in an
+    /// What the error of a handshake through `tokio_rustls` stands for: one of rustls in an
     /// `io::Error`, or one of the socket's own.
     pub fn of(error: &io::Error) -> Self {
         let of_rustls = error.get_ref().and_then(|inner| inner.downcast_ref());
@@ -100,8 +100,8 @@ mod tests {
     use std::pin::Pin;
     use std::task::{Context, Poll};
 
-    use futures_io::{AsyncRead, AsyncWrite};
     use rustls::version::{TLS12, TLS13};
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
     use super::super::tests::{Folder, accept, client, connect, issue, issue_ecdsa};
     use super::*;
@@ -113,12 +113,15 @@ mod tests {
         fn poll_read(
             mut self: Pin<&mut Self>,
             _: &mut Context<'_>,
-            into: &mut [u8],
-        ) -> Poll<io::Result<usize>> {
-            Poll::Ready(match (self.0, self.1) {
-                ([], Some(kind)) => Err(kind.into()),
-                _ => io::Read::read(&mut self.0, into),
-            })
+            into: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if let ([], Some(kind)) = (self.0, self.1) {
+                return Poll::Ready(Err(kind.into()));
+            }
+            let (now, later) = self.0.split_at(self.0.len().min(into.remaining()));
+            into.put_slice(now);
+            self.0 = later;
+            Poll::Ready(Ok(()))
         }
     }
 
@@ -135,7 +138,7 @@ mod tests {
             Poll::Ready(Ok(()))
         }
 
-        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
             Poll::Ready(Ok(()))
         }
     }

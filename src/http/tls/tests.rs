@@ -1,12 +1,9 @@
-//! Handshakes between the tracker, through `futures_rustls` as in earnest, and rustls's client.
+//! Handshakes between the tracker, through `tokio_rustls` as in earnest, and rustls's client.
 
 use std::os::unix::fs::symlink;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-use futures_io::{AsyncRead, AsyncWrite};
-use futures_rustls::TlsAcceptor;
-use futures_rustls::server::TlsStream;
 use rcgen::{CertificateParams, KeyPair, SignatureAlgorithm};
 use rustls::client::{Resumption, Tls12Resumption};
 use rustls::pki_types::ServerName;
@@ -16,6 +13,9 @@ use rustls::{
     RootCertStore, SupportedProtocolVersion,
 };
 use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::*;
 
@@ -119,16 +119,23 @@ fn client_with(
         .with_no_client_auth()
 }
 
-/// A client as the stream that a server reads and writes. It is never late, so nothing ever waits.
+/// A client as the stream that a server reads and writes. It is never late, so whoever waits for it waits for
+/// nothing.
 pub(super) struct Peer(pub(super) ClientConnection);
 
 impl AsyncRead for Peer {
     fn poll_read(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-        mut into: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Poll::Ready(self.0.write_tls(&mut into))
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.0.wants_write() {
+            return Poll::Pending;
+        }
+        let mut room = into.initialize_unfilled();
+        let len = self.0.write_tls(&mut room)?;
+        into.advance(len);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -148,7 +155,7 @@ impl AsyncWrite for Peer {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 }
@@ -191,8 +198,9 @@ fn exchange(stream: &mut TlsStream<Peer>) {
     let mut got = [0; 64];
 
     io::Write::write_all(&mut stream.get_mut().0.0.writer(), question).unwrap();
-    let len = at_once(|context| Pin::new(&mut *stream).poll_read(context, &mut got)).unwrap();
-    assert_eq!(&got[..len], question);
+    let mut read = ReadBuf::new(&mut got);
+    at_once(|context| Pin::new(&mut *stream).poll_read(context, &mut read)).unwrap();
+    assert_eq!(read.filled(), question);
 
     at_once(|context| Pin::new(&mut *stream).poll_write(context, answer)).unwrap();
     at_once(|context| Pin::new(&mut *stream).poll_flush(context)).unwrap();
