@@ -113,8 +113,7 @@ impl Mmsg {
         if ready < 0 {
             // What poll wrote is not to be trusted; receive will find the sockets empty.
             self.polled.iter_mut().for_each(|polled| polled.revents = 0);
-            let error = io::Error::last_os_error();
-            return pass_over(error);
+            return pass_over(io::Error::last_os_error());
         }
         if self.polled.last().is_some_and(|polled| polled.revents != 0) {
             self.doorbell.event().clear();

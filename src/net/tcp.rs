@@ -124,13 +124,6 @@ impl SocketFile {
         let mark = mark_of(&path)?;
         Ok(Self { path, mark })
     }
-}
-
-impl SocketFile {
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
 
     /// Leaves the file to another process.
     pub fn leave(self) {

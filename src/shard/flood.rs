@@ -11,7 +11,7 @@ use crate::gate::flood::Guard;
 impl Shard {
     /// Drops the announces of this turn, which brought so many datagrams, whose sources are over their
     /// rates. It happens before the swarms are asked for, and where the torrent is: so a source is counted
-    /// alike whichever core got its datagram. A calm core is done after one comparison a turn.
+    /// alike whichever core got its datagram. A calm core is done after two comparisons a turn.
     pub fn turn_away_floods(&mut self, datagrams: u64, now: Now) {
         let arrived = datagrams.max(self.pending.len() as u64);
         if self.guard.is_busy(arrived, now.uptime_s) {
