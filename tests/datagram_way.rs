@@ -6,7 +6,9 @@ mod in_process;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use in_process::{Announce, BACKENDS, Client, Server, config, connect_request, listener};
+use in_process::{
+    Announce, BACKENDS, Client, Server, config, connect_request, info_hash, listener,
+};
 use shoal::config::Config;
 use shoal::counters::{Count, Family, Kind, Protocol, Tally};
 
@@ -24,14 +26,6 @@ fn arrangements() -> Vec<Config> {
         }
     }
     all
-}
-
-fn info_hash(number: u32) -> [u8; 20] {
-    // Spread like real ones, so that every core owns some.
-    let word = number.wrapping_mul(0x9e37_79b9).to_be_bytes();
-    let mut info_hash = [number as u8; 20];
-    info_hash[..4].copy_from_slice(&word);
-    info_hash
 }
 
 #[test]

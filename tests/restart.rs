@@ -12,18 +12,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use in_process::{Announce, Client, scrape_request};
+use in_process::{Announce, Client, info_hash, scrape_request};
 use lineage::Lineage;
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-
-fn info_hash(number: u32) -> [u8; 20] {
-    let mut bytes = [0x5a; 20];
-    bytes[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b9).to_be_bytes());
-    bytes[16..].copy_from_slice(&number.to_be_bytes());
-    bytes
-}
 
 fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes(*bytes[at..].first_chunk().unwrap())

@@ -17,29 +17,15 @@ use std::time::{Duration, Instant};
 
 use api::{TOKEN, ask, json, with_token};
 use http::Browser;
-use in_process::{Announce, Client};
+use in_process::{Announce, Client, hex, info_hash};
 use lineage::{Lineage, executable_of, send};
 use nix::sys::signal::Signal;
+use support::store_in;
 use tempfile::TempDir;
 
 const ANY_PORT: &str = "udp.listen=127.0.0.1:0";
 const SERVES_ON: &str = "this one serves on";
 const SERVES: &str = "serves: datagrams waited";
-
-fn info_hash(number: u32) -> [u8; 20] {
-    let mut bytes = [0x5a; 20];
-    bytes[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b9).to_be_bytes());
-    bytes[16..].copy_from_slice(&number.to_be_bytes());
-    bytes
-}
-
-fn hex(number: u32) -> String {
-    info_hash(number).map(|byte| format!("{byte:02x}")).concat()
-}
-
-fn store_in(place: &TempDir) -> String {
-    format!("store.path={}", place.path().join("data").display())
-}
 
 fn token() -> String {
     format!("control.tokens.admin={TOKEN}")

@@ -13,9 +13,9 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use in_process::{Announce, Client};
+use in_process::{Announce, Client, info_hash};
 use nix::sys::signal::Signal;
-use support::{NO_HTTP, TrackerProcess, shoal};
+use support::{NO_HTTP, TrackerProcess, shoal, store_in, with_overrides};
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,7 +38,7 @@ impl Place {
     }
 
     fn option(&self) -> String {
-        format!("store.path={}", self.folder().display())
+        store_in(self.0.path())
     }
 
     fn start(&self, more: &[&str]) -> TrackerProcess {
@@ -49,31 +49,14 @@ impl Place {
     /// Runs a tracker that does not come up, and returns its only sentence.
     fn refusal(&self, more: &[&str]) -> String {
         let mut command = shoal();
-        command.args(["run", "--set", ANY_PORT]).args(NO_HTTP);
-        for text in [&[self.option().as_str()], more].concat() {
-            command.args(["--set", text]);
-        }
+        let option = self.option();
+        with_overrides(&mut command, &[&[ANY_PORT, option.as_str()], more].concat());
         let ended = command.stdin(Stdio::null()).output().unwrap();
         let said = String::from_utf8(ended.stderr).unwrap();
         assert_eq!(ended.status.code(), Some(1), "{said}");
         assert_eq!(said.lines().count(), 1, "one sentence: {said}");
         said
     }
-}
-
-fn info_hash(number: u32) -> [u8; 20] {
-    let mut bytes = [0x5a; 20];
-    bytes[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b9).to_be_bytes());
-    bytes[16..].copy_from_slice(&number.to_be_bytes());
-    bytes
-}
-
-fn stop(mut tracker: TrackerProcess) -> String {
-    tracker.signal(Signal::SIGTERM);
-    assert!(tracker.wait().success());
-    let said = tracker.stderr_so_far();
-    assert!(said.ends_with("stopped"), "{said}");
-    said
 }
 
 fn kill(mut tracker: TrackerProcess) {
@@ -119,7 +102,7 @@ fn sigterm_and_a_start_bring_peers_and_counts_back_over_udp_and_http() {
         };
         client.announce(id, completed);
     }
-    let said = stop(tracker);
+    let said = tracker.stop();
     let told = "last snapshot: 500 torrents with 1500 peers";
     assert!(said.contains(told), "{said}");
 
@@ -151,7 +134,7 @@ fn sigterm_and_a_start_bring_peers_and_counts_back_over_udp_and_http() {
             line.contains("restored_torrents 500, restored_peers 1500"),
             "{line}"
         );
-        stop(tracker);
+        tracker.stop();
     }
 }
 
@@ -169,7 +152,7 @@ fn without_peers_only_the_counts_return() {
         ..Announce::seeder(info_hash(1), 1001)
     };
     client.announce(id, completed);
-    stop(tracker);
+    tracker.stop();
     let tracker = place.start(&["store.keep_peers=false"]);
     let client = Client::of(tracker.address());
     let id = client.connect();
@@ -202,14 +185,14 @@ fn a_second_process_on_the_same_store_is_refused_and_the_first_serves_on() {
     let pid = format!("shoal (pid {}) has the store in", first.id());
     assert!(said.contains(&pid) && said.contains("store.path"), "{said}");
     Client::of(first.address()).connect();
-    stop(first);
-    stop(place.start(&[]));
+    first.stop();
+    place.start(&[]).stop();
 }
 
 #[test]
 fn a_store_of_a_newer_version_is_refused() {
     let place = Place::new();
-    stop(place.start(&[]));
+    place.start(&[]).stop();
     let mut bytes = fs::read(place.data()).unwrap();
     let version = b"version\x01\0\0\0";
     while let Some(at) = bytes
@@ -236,7 +219,7 @@ fn a_damaged_store_is_set_aside_or_refused_and_never_overwritten() {
     for number in 0..300 {
         client.announce(id, Announce::leecher(info_hash(number), 1001));
     }
-    stop(tracker);
+    tracker.stop();
     let good = fs::read(place.data()).unwrap();
     let mut scribbled = good.clone();
     scribbled[8192..].fill(0xa5);
@@ -265,7 +248,7 @@ fn a_damaged_store_is_set_aside_or_refused_and_never_overwritten() {
         assert_eq!(fs::read(aside).unwrap(), damaged);
         let client = Client::of(tracker.address());
         client.announce(client.connect(), Announce::leecher(info_hash(1), 1001));
-        let said = stop(tracker);
+        let said = tracker.stop();
         assert!(said.contains("last snapshot: 1 torrents"), "{said}");
     }
     fs::write(place.data(), &good).unwrap();

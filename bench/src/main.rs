@@ -11,6 +11,7 @@ mod load;
 mod memory;
 mod process;
 mod soak;
+mod svg;
 mod sys;
 mod table;
 mod wait;

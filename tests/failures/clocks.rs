@@ -93,7 +93,7 @@ fn a_clock_that_jumps_while_the_tracker_runs_expires_nothing() {
         expect_served_at(&client, id);
     }
     tracker.wait_for_log("snapshot: 50 torrents with 50 peers", PATIENCE);
-    super::stop(tracker);
+    tracker.stop();
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn after_a_start_in_the_past_peers_are_there_and_in_the_future_only_counts() {
     let seeder = Announce::seeder(info_hash(1), 1001);
     let event = Announce::COMPLETED;
     client.announce(id, Announce { event, ..seeder });
-    super::stop(tracker);
+    tracker.stop();
     // The host's clock was lost, is found again, and then somebody sets it wrong.
     for (offset_s, expected) in [
         (-10 * DAY_S, (1, 1, 0)),
@@ -127,6 +127,6 @@ fn after_a_start_in_the_past_peers_are_there_and_in_the_future_only_counts() {
         let rows = client.scrape(id, &[info_hash(1)]);
         assert_eq!(rows, [expected], "{offset_s}");
         expect_served_at(&client, id);
-        super::stop(tracker);
+        tracker.stop();
     }
 }

@@ -46,5 +46,5 @@ fn a_core_on_a_cpu_that_another_program_keeps_busy_answers_later_and_all_the_sam
     } else {
         println!("skipped: this kernel does not tell for how long threads wait");
     }
-    super::stop(tracker);
+    tracker.stop();
 }

@@ -96,6 +96,6 @@ fn without_descriptors_udp_goes_on_lists_stay_and_it_is_over_when_there_are_some
         assert_eq!(allow(control, 5001).status, 200);
         tracker.signal(Signal::SIGHUP);
         expect_served(address);
-        super::stop(tracker);
+        tracker.stop();
     }
 }

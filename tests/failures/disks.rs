@@ -116,7 +116,7 @@ fn on_a_full_disk_changes_are_refused_and_on_a_free_one_they_are_made() {
     fs::remove_file(&filler).unwrap();
     assert_eq!(allow(it.control, changes.start).status, 200);
     it.wait_for_snapshot(WRITTEN);
-    super::stop(it.tracker);
+    it.tracker.stop();
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_disk_that_is_read_only_at_the_start_is_told_and_the_tracker_serves() {
     expect_served(it.address());
     assert_ne!(allow(it.control, 1).status, 200);
     assert_eq!(Browser::of(it.control).get("/health_check").status, 200);
-    super::stop(it.tracker);
+    it.tracker.stop();
 }
 
 /// `EXT4_IOC_SHUTDOWN`, and the way that writes nothing more.
@@ -170,7 +170,7 @@ fn when_the_disk_is_gone_clients_and_the_control_server_are_answered() {
         assert_eq!(Browser::of(it.control).get(path).status, 200, "{path}");
     }
     // It ends with what it could not write.
-    super::stop(it.tracker);
+    it.tracker.stop();
 }
 
 /// A file system that lets nobody write, until this is dropped, or this process is gone.
@@ -232,5 +232,5 @@ fn a_disk_that_hangs_for_seconds_delays_what_is_written_and_nothing_else() {
     drop(frozen);
     assert_eq!(change.join().unwrap(), 200);
     super::until("snapshots again", || metric(control, WRITTEN) > written);
-    super::stop(it.tracker);
+    it.tracker.stop();
 }

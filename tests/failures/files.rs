@@ -113,7 +113,7 @@ fn a_configuration_that_became_something_else_changes_nothing() {
     tracker.signal(Signal::SIGHUP);
     tracker.wait_for_log("SIGHUP: reloaded", PATIENCE);
     expect_still_listed(address);
-    super::stop(tracker);
+    tracker.stop();
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_list_that_became_something_else_stays_as_it_was() {
         assert_eq!(told(&mut tracker).1, before.1 + 1, "one sentence");
         expect_still_listed(address);
     }
-    super::stop(tracker);
+    tracker.stop();
 }
 
 #[test]

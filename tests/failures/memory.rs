@@ -88,5 +88,5 @@ fn a_tracker_with_a_budget_lives_below_a_limit_of_memory_and_counts_what_it_refu
     assert!(group.most_used().is_none_or(|used| used <= LIMIT));
     // Who is there already stays, and is found.
     expect_served(address);
-    super::stop(tracker);
+    tracker.stop();
 }

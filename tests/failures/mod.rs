@@ -15,12 +15,10 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
-
 use crate::api::{TOKEN, ask, with_token};
 use crate::http::{Browser, Response};
-use crate::in_process::{Announce, Client};
-use crate::support::{LOOK_AGAIN, TrackerProcess, shoal};
+use crate::in_process::{Announce, Client, hex, info_hash};
+use crate::support::{LOOK_AGAIN, TrackerProcess, shoal, store_in, with_overrides};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const ANY_PORT: &str = "udp.listen=127.0.0.1:0";
@@ -53,14 +51,9 @@ fn run_after(before: &str, unshare: &[&str], place: &Path, settings: &[&str]) ->
 }
 
 fn with_settings(mut command: Command, settings: &[&str]) -> Command {
-    command.arg("run");
-    for (key, value) in [("http.listen=", ""), ("store.path=", "")] {
-        if !settings.iter().any(|text| text.starts_with(key)) {
-            command.args(["--set", &format!("{key}{value}")]);
-        }
-    }
-    for text in settings {
-        command.args(["--set", text]);
+    with_overrides(&mut command, settings);
+    if !settings.iter().any(|text| text.starts_with("store.path=")) {
+        command.args(["--set", "store.path="]);
     }
     command
 }
@@ -69,26 +62,11 @@ fn start(command: Command) -> TrackerProcess {
     TrackerProcess::start_command(command, 1)
 }
 
-fn store_in(place: &Path) -> String {
-    format!("store.path={}", place.join("data").display())
-}
-
 /// Where the control server of a tracker is.
 fn control_of(tracker: &mut TrackerProcess) -> SocketAddr {
     let line = tracker.wait_for_log(" (control)", PATIENCE);
     let address = line.split("http://").nth(1).unwrap();
     address.split(' ').next().unwrap().parse().unwrap()
-}
-
-fn info_hash(number: u32) -> [u8; 20] {
-    let mut bytes = [0x5a; 20];
-    bytes[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b9).to_be_bytes());
-    bytes[16..].copy_from_slice(&number.to_be_bytes());
-    bytes
-}
-
-fn hex(number: u32) -> String {
-    info_hash(number).map(|byte| format!("{byte:02x}")).concat()
 }
 
 /// Announces to some torrents and is answered each time.
@@ -127,14 +105,6 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "never {what}");
         thread::sleep(LOOK_AGAIN);
     }
-}
-
-fn stop(mut tracker: TrackerProcess) -> String {
-    tracker.signal(Signal::SIGTERM);
-    assert!(tracker.wait().success());
-    let said = tracker.stderr_so_far();
-    assert!(said.ends_with("stopped"), "{said}");
-    said
 }
 
 /// Whether `script` does what it should on this host. If not, the test says why it ends here.

@@ -180,7 +180,7 @@ fn links_and_addresses_that_go_and_come_back_need_no_restart() {
             }
             // The connection of before, over all of it.
             browser.expect_open();
-            super::stop(tracker);
+            tracker.stop();
         }
     });
 }
@@ -214,6 +214,6 @@ fn an_answer_that_finds_no_way_is_counted_and_the_next_one_goes() {
         cable.far("ip route del unreachable 10.77.0.2/32");
         wait_for_answer(&client);
         assert_eq!(client.scrape(id, &[info_hash(7)]), [(0, 0, 1)]);
-        super::stop(tracker);
+        tracker.stop();
     });
 }

@@ -75,7 +75,7 @@ fn a_storm_of_sighup_under_load_with_files_that_change_loses_no_answer() {
         is_over.store(true, Ordering::Relaxed);
         assert!(load.join().unwrap() > 0);
     });
-    let said = super::stop(tracker);
+    let said = tracker.stop();
     assert!(said.contains("the configuration stays as it was"), "{said}");
 }
 

@@ -23,6 +23,19 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Both backends, by name.
 pub const BACKENDS: [Backend; 2] = [Backend::IoUring, Backend::Mmsg];
 
+/// The info-hash of a number, spread like real ones, so that every core owns some.
+pub fn info_hash(number: u32) -> [u8; 20] {
+    let mut bytes = [0x5a; 20];
+    bytes[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b9).to_be_bytes());
+    bytes[16..].copy_from_slice(&number.to_be_bytes());
+    bytes
+}
+
+/// The same as text.
+pub fn hex(number: u32) -> String {
+    info_hash(number).map(|byte| format!("{byte:02x}")).concat()
+}
+
 /// A tracker that stops when it is dropped.
 pub struct Server {
     pub tracker: Tracker,

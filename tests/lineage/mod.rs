@@ -18,7 +18,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::support::{LOOK_AGAIN, NO_HTTP, shoal};
+use crate::support::{LOOK_AGAIN, shoal, with_overrides};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -47,7 +47,8 @@ impl Lineage {
 
     /// The same, with something changed about the command.
     pub(crate) fn start_with(overrides: &[&str], change: impl FnOnce(&mut Command)) -> Self {
-        let mut command = Self::command(shoal(), overrides);
+        let mut command = shoal();
+        with_overrides(&mut command, overrides);
         change(&mut command);
         Self::run(command)
     }
@@ -62,7 +63,8 @@ impl Lineage {
                 None => command.env_remove(name),
             };
         }
-        Self::run(Self::command(command, overrides))
+        with_overrides(&mut command, overrides);
+        Self::run(command)
     }
 
     /// Runs it with a file that says everything.
@@ -70,20 +72,6 @@ impl Lineage {
         let mut command = shoal();
         command.arg("run").arg("--config").arg(file);
         Self::run(command)
-    }
-
-    fn command(mut command: Command, overrides: &[&str]) -> Command {
-        command.arg("run");
-        if !overrides
-            .iter()
-            .any(|text| text.starts_with("http.listen="))
-        {
-            command.args(NO_HTTP);
-        }
-        for text in overrides {
-            command.args(["--set", text]);
-        }
-        command
     }
 
     fn run(mut command: Command) -> Self {

@@ -51,6 +51,25 @@ pub(crate) fn shoal() -> Command {
     command
 }
 
+/// Adds `run` and these `key=value` overrides, without HTTP unless they say where.
+pub(crate) fn with_overrides(command: &mut Command, overrides: &[&str]) {
+    command.arg("run");
+    if !overrides
+        .iter()
+        .any(|text| text.starts_with("http.listen="))
+    {
+        command.args(NO_HTTP);
+    }
+    for text in overrides {
+        command.args(["--set", text]);
+    }
+}
+
+/// The override that puts the store into this folder.
+pub(crate) fn store_in(place: impl AsRef<Path>) -> String {
+    format!("store.path={}", place.as_ref().join("data").display())
+}
+
 /// `shoal run` with a configuration as text, which leaves nothing behind.
 pub(crate) fn shoal_configured(toml: &str) -> Command {
     let mut command = shoal();
@@ -136,16 +155,7 @@ impl TrackerProcess {
             .filter(|text| text.starts_with("udp.listen="))
             .count();
         let mut command = shoal();
-        command.arg("run");
-        if !overrides
-            .iter()
-            .any(|text| text.starts_with("http.listen="))
-        {
-            command.args(NO_HTTP);
-        }
-        for text in overrides {
-            command.args(["--set", text]);
-        }
+        with_overrides(&mut command, overrides);
         Self::start_command(command, listeners.max(1))
     }
 
@@ -268,6 +278,15 @@ impl TrackerProcess {
         let deadline = Instant::now() + PATIENCE;
         while self.next_line(deadline).is_some() {}
         status
+    }
+
+    /// Stops it as systemd does, and returns all that it wrote to stderr.
+    pub(crate) fn stop(mut self) -> String {
+        self.signal(Signal::SIGTERM);
+        assert!(self.wait().success());
+        let said = self.stderr_so_far();
+        assert!(said.ends_with("stopped"), "{said}");
+        said
     }
 
     /// All that it wrote to stderr until now.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::sample::Cost;
 use super::{Axis, Curve};
+use crate::svg::escaped;
 
 const WIDTH: f64 = 800.0;
 const HEIGHT: f64 = 460.0;
@@ -179,12 +180,6 @@ fn short(figure: f64) -> String {
     let text = format!("{figure:.3}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     format!("{text}{unit}")
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
 }
 
 #[cfg(test)]

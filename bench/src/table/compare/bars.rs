@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::svg::escaped;
+
 const WIDTH: f64 = 800.0;
 /// Where bars begin, and where the longest ends.
 const LEFT: f64 = 120.0;
@@ -115,12 +117,6 @@ fn draw(out: &mut String, bar: &Bar, longest: f64, y: f64) {
         x + 8.0,
         escaped(&bar.label)
     );
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
 }
 
 #[cfg(test)]
