@@ -60,11 +60,9 @@ impl Ready {
 async fn connection(asks: &Asks, me: u8, questions: &[u8]) -> u32 {
     let (mut asked, mut answered) = (0, 0);
     for core in questions {
-        let mut ask = loop {
-            match asks.blank() {
-                Some(ask) => break ask,
-                None => asks.room().await,
-            }
+        let mut ask = match asks.blank() {
+            Some(ask) => ask,
+            None => asks.room().await.expect("a form for whoever is called"),
         };
         let mut about = InfoHash::of(*core);
         (about.0[1], about.0[2]) = (me, asked);

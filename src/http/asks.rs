@@ -36,6 +36,8 @@ struct State {
     made: usize,
     /// Connections that want a form when there is none, with their numbers in the queue.
     queue: VecDeque<(u64, Waker)>,
+    /// Spare forms that are for those who were called and have not heard it yet.
+    called: usize,
     next_number: u64,
     /// Cores that have a question and have not been told.
     unrung: Vec<usize>,
@@ -65,15 +67,16 @@ impl Asks {
     /// A form to fill in, unless [`ASKS_MAX`] are in use.
     pub(super) fn blank(&self) -> Option<Box<Ask>> {
         let mut state = self.state.borrow_mut();
-        state.spare.pop().or_else(|| {
-            (state.made < ASKS_MAX).then(|| {
-                state.made += 1;
-                Box::new(Ask::blank(self.counter.me()))
-            })
+        if state.spare.len() > state.called {
+            return state.spare.pop();
+        }
+        (state.made < ASKS_MAX).then(|| {
+            state.made += 1;
+            Box::new(Ask::blank(self.counter.me()))
         })
     }
 
-    /// Ready when it is worth to ask for a form again.
+    /// A form as soon as there is one: those who wait get theirs in turn, before anybody who comes later.
     pub(super) fn room(&self) -> Room<'_> {
         Room {
             asks: self,
@@ -158,11 +161,18 @@ impl State {
         found.ok()
     }
 
-    /// Tells the next in the queue that there is a form.
+    /// Tells the next in the queue that there is a form, which nobody else gets from now on.
     fn call_next(&mut self) {
         if let Some((_, waker)) = self.queue.pop_front() {
+            self.called += 1;
             waker.wake();
         }
+    }
+
+    /// What whoever was called came for.
+    fn fetch(&mut self) -> Option<Box<Ask>> {
+        self.called -= 1;
+        self.spare.pop()
     }
 }
 
@@ -174,9 +184,9 @@ pub(super) struct Room<'a> {
 }
 
 impl Future for Room<'_> {
-    type Output = ();
+    type Output = Option<Box<Ask>>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Box<Ask>>> {
         let asks = self.asks;
         let state = &mut *asks.state.borrow_mut();
         let Some(number) = self.number else {
@@ -191,7 +201,7 @@ impl Future for Room<'_> {
             Poll::Pending
         } else {
             self.number = None;
-            Poll::Ready(())
+            Poll::Ready(state.fetch())
         }
     }
 }
@@ -204,9 +214,9 @@ impl Drop for Room<'_> {
         let mut state = self.asks.state.borrow_mut();
         if let Some(position) = state.position(number) {
             state.queue.remove(position);
-        } else if !state.spare.is_empty() {
+        } else if let Some(form) = state.fetch() {
             // It was called, and its connection ends instead: the form is for the one behind it.
-            state.call_next();
+            state.give_back(form);
         }
     }
 }
@@ -265,9 +275,12 @@ mod tests {
         Asks::new(counters.remove(0), Steering::new(7, 1))
     }
 
-    fn is_called(room: &mut Room<'_>) -> bool {
+    fn called(room: &mut Room<'_>) -> Option<Box<Ask>> {
         let mut cx = Context::from_waker(Waker::noop());
-        Pin::new(room).poll(&mut cx).is_ready()
+        match Pin::new(room).poll(&mut cx) {
+            Poll::Ready(form) => Some(form.expect("a form for whoever is called")),
+            Poll::Pending => None,
+        }
     }
 
     #[test]
@@ -277,15 +290,34 @@ mod tests {
         assert_eq!(forms.len(), ASKS_MAX);
         let [mut first, mut second, mut third, mut fourth] = [(); 4].map(|()| asks.room());
         for room in [&mut first, &mut second, &mut third, &mut fourth] {
-            assert!(!is_called(room));
+            assert!(called(room).is_none());
         }
         drop(first);
         asks.give_back(forms.pop().unwrap());
-        assert!(!is_called(&mut third));
+        assert!(called(&mut third).is_none());
         drop(second); // it was called and does not hear it
-        assert!(is_called(&mut third));
-        assert!(!is_called(&mut fourth));
-        asks.give_back(forms.pop().unwrap());
-        assert!(is_called(&mut fourth));
+        let form = called(&mut third).unwrap();
+        assert!(called(&mut fourth).is_none());
+        asks.give_back(form); // it was not needed
+        assert!(called(&mut fourth).is_some());
+    }
+
+    #[test]
+    fn nobody_who_comes_later_gets_the_form_of_one_who_waits() {
+        let asks = asks();
+        let mut forms: Vec<_> = std::iter::from_fn(|| asks.blank()).collect();
+        let [mut first, mut second] = [(); 2].map(|()| asks.room());
+        for room in [&mut first, &mut second] {
+            assert!(called(room).is_none());
+        }
+        for _ in 0..3 {
+            asks.give_back(forms.pop().unwrap());
+        }
+        // Two of three are theirs.
+        assert!(asks.blank().is_some());
+        assert!(asks.blank().is_none());
+        assert!(called(&mut first).is_some());
+        drop(second);
+        assert!(asks.blank().is_some());
     }
 }

@@ -32,6 +32,7 @@ use super::handle::{Handled, Terms};
 use super::thread::Thread;
 use crate::counters::{BadRequest, Count, Fault, Protocol, Tally};
 use crate::limits::HEAD_LEN_MAX;
+use crate::shard::Ask;
 
 /// Bytes that a connection which was told to go may still send. They are read so that the kernel does
 /// not answer them with a reset, which would take the reply back out of the client's hands.
@@ -82,6 +83,8 @@ pub(super) struct Connection<S> {
     stream: S,
     /// What came behind the last request, or the beginning of a head.
     pending: Vec<u8>,
+    /// What the request at the beginning of that has waited for, so it was counted and let in already.
+    pub(super) form: Option<Box<Ask>>,
 }
 
 /// Closes our side, and reads what the client still sends, for a while.
@@ -129,6 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             protocol,
             stream,
             pending: Vec::new(),
+            form: None,
         }
     }
 
@@ -213,18 +217,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn next_request(&mut self) -> Result<Handled, End> {
         loop {
             if !self.pending.is_empty() {
-                let mut pending = mem::take(&mut self.pending);
-                let (handled, used) = self.handle(&pending);
-                pending.drain(..used);
-                self.pending = pending;
-                self.release_pending();
-                match handled {
+                match self.handle_pending() {
                     Handled::Incomplete => {}
                     Handled::NoRoom => {
-                        let thread = Rc::clone(&self.thread);
-                        let mut room = thread.asks.room();
-                        let room = |cx: &mut Context<'_>| Pin::new(&mut room).poll(cx);
-                        self.place.unless_doomed(room).await?;
+                        self.await_room().await?;
                         continue;
                     }
                     handled => return Ok(handled),
@@ -235,10 +231,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 ready @ Poll::Ready(_) => ready,
             });
             match handled.await? {
-                Handled::Incomplete | Handled::NoRoom => self.place.set(Phase::Head),
+                Handled::Incomplete => self.place.set(Phase::Head),
+                Handled::NoRoom => {
+                    self.place.set(Phase::Head);
+                    self.await_room().await?;
+                }
                 handled => return Ok(handled),
             }
         }
+    }
+
+    /// Deals with the request that is pending.
+    fn handle_pending(&mut self) -> Handled {
+        let mut pending = mem::take(&mut self.pending);
+        let (handled, used) = self.handle(&pending);
+        pending.drain(..used);
+        if pending.is_empty() {
+            self.thread.buffers.give_back(pending);
+        } else {
+            self.pending = pending;
+        }
+        // It may have been refused for what has changed meanwhile.
+        if let Some(form) = self.form.take() {
+            self.thread.asks.give_back(form);
+        }
+        handled
+    }
+
+    /// Waits for a form, which the request that is pending is then dealt with at once. It can be given up for
+    /// others meanwhile, but that it takes long is not its client's fault.
+    async fn await_room(&mut self) -> Result<(), Doom> {
+        let thread = Rc::clone(&self.thread);
+        let mut room = thread.asks.room();
+        let room = |cx: &mut Context<'_>| Pin::new(&mut room).poll(cx);
+        let form = self.place.unless_doomed(room).await;
+        self.form = form.map_err(|doom| match doom {
+            Doom::TimedOut(_) => Doom::TimedOut(Phase::Asking),
+            doom => doom,
+        })?;
+        Ok(())
     }
 
     /// Reads and deals with what came, in place unless a part of it came before.
@@ -266,12 +297,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if is_full || bytes.contains(&b'\n') {
                 return Poll::Ready(Ok(Handled::Incomplete));
             }
-        }
-    }
-
-    fn release_pending(&mut self) {
-        if self.pending.is_empty() {
-            self.thread.buffers.give_back(mem::take(&mut self.pending));
         }
     }
 
@@ -332,9 +357,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut head = thread.buffers.take();
         Self::write_full_scrape_head(&mut head, &snapshot, form, terms);
         self.send(head).await?;
-        if !terms.head_only {
-            self.stream_pieces(&snapshot, form).await?;
-        }
+        self.stream_pieces(&snapshot, form).await?;
         Ok(None)
     }
 
@@ -356,3 +379,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

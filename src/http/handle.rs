@@ -202,10 +202,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    /// What the request has waited for, or one that is free.
+    fn form(&mut self) -> Option<Box<Ask>> {
+        self.form.take().or_else(|| self.thread.asks.blank())
+    }
+
     /// Whose request it is, unless he asks too often while the thread is busy. It gives each source the whole
     /// rate and not a share of it, since all requests of a connection come to one thread.
     fn welcome_source(&self, head: &Head<'_>, terms: &mut Terms) -> Result<IpAddr, Fault> {
         let source = self.source(head, terms)?;
+        if self.form.is_some() {
+            return Ok(source);
+        }
         let limits = self.thread.with_access(|access| access.flood);
         let now_s = self.thread.clock.now().uptime_s;
         let mut guard = self.thread.guard.borrow_mut();
@@ -233,7 +241,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 if self.client.peer.is_none_or(|peer| self.door.trusts(peer)) {
                     client_address(header, lines, |hop| self.door.trusts(hop))
                 } else {
-                    if lines.count() > 0 {
+                    if lines.count() > 0 && self.form.is_none() {
                         self.count_bad(BadRequest::UntrustedProxy);
                     }
                     self.client.peer
@@ -242,7 +250,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let source = source.filter(|&address| is_unicast(address));
         terms.source = source;
-        self.count_received(terms);
+        // Whoever has waited for a form was counted before.
+        if self.form.is_none() {
+            self.count_received(terms);
+        }
         source.ok_or(Fault::NoClientAddress)
     }
 
@@ -283,7 +294,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ok(peer) => peer,
             Err(fault) => return self.refuse(fault, terms, Some(&said)),
         };
-        let Some(mut ask) = self.thread.asks.blank() else {
+        let Some(mut ask) = self.form() else {
             return Handled::NoRoom;
         };
         self.thread.counters.crowd.note(source, &said.peer_id);
@@ -330,7 +341,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Err(KeyFault::Missing | KeyFault::Unknown | KeyFault::Expired) => true,
         };
-        let Some(mut ask) = self.thread.asks.blank() else {
+        let Some(mut ask) = self.form() else {
             return Handled::NoRoom;
         };
         let hashes_max = self.thread.rules.shard.scrape_hashes_max;

@@ -125,32 +125,10 @@ pub fn run(runtime: &LocalRuntime, parts: Parts) -> io::Result<()> {
 }
 
 async fn serve(parts: Parts) -> io::Result<()> {
-    let limits = connections::Limits {
-        max: parts.connections_max,
-        idle_s: parts.idle_timeout_s,
-        request_s: parts.request_timeout_s,
-    };
-    let thread = Rc::new(Thread {
-        connections: Connections::new(limits, parts.clock.clone()),
-        asks: Asks::new(parts.counter, parts.rules.shard.steering),
-        rules: parts.rules,
-        guard: RefCell::new(Guard::new(Limits::default())),
-        access: RefCell::new(Cache::new(parts.access)),
-        counters: parts.counters,
-        full_scrapes: parts.full_scrapes,
-        clock: parts.clock,
-        events: parts.events,
-        buffers: Buffers::default(),
-        packer: Packer::default(),
-        inbox: RefCell::default(),
-        ticking: RefCell::new(false),
-        stop: parts.stop,
-        pause: parts.pause,
-        beats: parts.beats,
-    });
+    let (thread, listeners) = Thread::new(parts);
     let mut acceptors = JoinSet::new();
     loop {
-        for (socket, door) in &parts.listeners {
+        for (socket, door) in &listeners {
             let listener = Listener::new(socket.try_clone()?)?;
             acceptors.spawn_local(accept(listener, Arc::clone(door), Rc::clone(&thread)));
         }
@@ -173,7 +151,7 @@ async fn serve(parts: Parts) -> io::Result<()> {
         close(&thread, LEAVE_PAUSES).await;
         return Ok(());
     }
-    for (socket, _) in &parts.listeners {
+    for (socket, _) in &listeners {
         // Frees the port now; nobody is accepted any more.
         let _ = socket.shutdown(std::net::Shutdown::Both);
     }
@@ -265,6 +243,34 @@ async fn accept(listener: Listener, door: Arc<Door>, thread: Rc<Thread>) -> Infa
 }
 
 impl Thread {
+    /// A thread without a connection, and the sockets that it is to accept from.
+    pub(super) fn new(parts: Parts) -> (Rc<Self>, Vec<(Socket, Arc<Door>)>) {
+        let limits = connections::Limits {
+            max: parts.connections_max,
+            idle_s: parts.idle_timeout_s,
+            request_s: parts.request_timeout_s,
+        };
+        let thread = Rc::new(Self {
+            connections: Connections::new(limits, parts.clock.clone()),
+            asks: Asks::new(parts.counter, parts.rules.shard.steering),
+            rules: parts.rules,
+            guard: RefCell::new(Guard::new(Limits::default())),
+            access: RefCell::new(Cache::new(parts.access)),
+            counters: parts.counters,
+            full_scrapes: parts.full_scrapes,
+            clock: parts.clock,
+            events: parts.events,
+            buffers: Buffers::default(),
+            packer: Packer::default(),
+            inbox: RefCell::default(),
+            ticking: RefCell::new(false),
+            stop: parts.stop,
+            pause: parts.pause,
+            beats: parts.beats,
+        });
+        (thread, parts.listeners)
+    }
+
     fn welcome(self: &Rc<Self>, stream: Stream, door: &Arc<Door>) {
         let Ok(peer) = stream.peer() else {
             self.counters.tally(Tally::ConnectionsAborted, 1);
