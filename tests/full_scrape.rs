@@ -289,6 +289,22 @@ fn a_tracker_without_torrents_tells_so() {
 }
 
 #[test]
+fn a_body_behind_the_request_does_not_take_the_scrape_back() {
+    let _alone = alone();
+    for backend in BACKENDS {
+        let server = Server::start(&config(backend, 2));
+        announce_all(&server, 0..5000, |n| Announce::seeder(info_hash(n), 1));
+        let mut stream = ask_and_wait(&server, "Content-Length: 10000\r\n");
+        let mut said = Vec::new();
+        stream.read_to_end(&mut said).unwrap();
+        assert!(said.ends_with(b"ee"));
+        for _ in 0..10 {
+            stream.write_all(&[b'x'; 1000]).expect("no reset");
+        }
+    }
+}
+
+#[test]
 fn twenty_clients_at_once_get_the_same_snapshot() {
     let _alone = alone();
     for backend in BACKENDS {

@@ -273,6 +273,24 @@ fn a_body_behind_a_get_ends_the_connection_but_not_the_answer() {
 }
 
 #[test]
+fn what_is_sent_behind_the_last_request_does_not_take_its_answer_back() {
+    for config in shapes() {
+        let server = Server::start(&config);
+        let mut stream = TcpStream::connect(server.http_address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut bytes = b"GET /health_check HTTP/1.1\r\nConnection: close\r\n\r\n".to_vec();
+        bytes.resize(100_000, b'x');
+        stream.write_all(&bytes).unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        assert!(said.ends_with("{\"status\":\"Ok\"}"), "{said}");
+        for _ in 0..10 {
+            stream.write_all(&[b'x'; 1000]).expect("no reset");
+        }
+    }
+}
+
+#[test]
 fn a_head_that_does_not_come_or_trickles_is_waited_for_no_longer_than_its_time() {
     for backend in BACKENDS {
         let config = http_config(backend);

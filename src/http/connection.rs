@@ -183,7 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         self.await_next();
                         continue;
                     } else {
-                        return self.close().await;
+                        return self.say_goodbye(&terms).await;
                     }
                 }
                 Handled::Incomplete | Handled::NoRoom => continue,
@@ -194,13 +194,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Err(End::Bad(reason));
             }
             if !terms.keeps_alive() || self.thread.pauses() {
-                if terms.has_body {
-                    self.part().await;
-                }
-                return self.close().await;
+                return self.say_goodbye(&terms).await;
             }
             self.await_next();
         }
+    }
+
+    /// Ends a connection whose client has all that it gets. Whoever has sent more than we read must not be
+    /// answered with a reset, which would take the reply back.
+    async fn say_goodbye(&mut self, terms: &Terms) -> Result<(), End> {
+        if terms.has_body || !self.pending.is_empty() {
+            self.part().await;
+            return Ok(());
+        }
+        self.close().await
     }
 
     /// The next request has begun to come, or nothing has.
