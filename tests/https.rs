@@ -4,7 +4,7 @@ mod http;
 mod in_process;
 mod tls;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::thread;
@@ -213,6 +213,16 @@ fn a_handshake_that_does_not_end_is_closed_and_counted() {
     }
 }
 
+/// Lets time pass again and again: a connection is idle a moment after its client has the reply.
+fn wait_until_idled_out(server: &Server) {
+    let deadline = Instant::now() + PATIENCE;
+    while server.tally(Tally::ConnectionsIdledOut) == 0 {
+        assert!(Instant::now() < deadline, "it is kept");
+        server.clock.advance(30);
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn an_idle_connection_is_closed_and_counted() {
     for backend in BACKENDS {
@@ -221,14 +231,24 @@ fn an_idle_connection_is_closed_and_counted() {
         let client = Arc::new(secure.root.client());
         let mut browser = Browser::secured(server.http_address(), &client);
         browser.get(&announce(HASH, 6881, 10, "started"));
-        // Again and again: it is idle a moment after its client has the reply.
-        let deadline = Instant::now() + PATIENCE;
-        while server.tally(Tally::ConnectionsIdledOut) == 0 {
-            assert!(Instant::now() < deadline, "it is kept");
-            server.clock.advance(30);
-            thread::sleep(Duration::from_millis(20));
-        }
+        wait_until_idled_out(server);
         browser.drain();
+    }
+}
+
+#[test]
+fn who_idles_for_too_long_is_told_that_nothing_more_comes() {
+    for version in VERSIONS {
+        let secure = Secure::start(Backend::Mmsg);
+        let server = &secure.server;
+        let client = Arc::new(secure.root.client_of(&[version]));
+        let mut browser = Browser::secured(server.http_address(), &client);
+        browser.get(&announce(HASH, 6881, 10, "started"));
+        wait_until_idled_out(server);
+        // An end of TLS without a word would be an error.
+        let mut more = Vec::new();
+        browser.stream.read_to_end(&mut more).expect("a goodbye");
+        assert!(more.is_empty());
     }
 }
 

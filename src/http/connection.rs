@@ -21,7 +21,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -139,6 +139,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Serves until somebody ends it.
     pub(super) async fn serve(mut self) {
         let ended = self.serve_all().await;
+        if matches!(ended, Err(End::Doomed(_))) && self.protocol == Protocol::Https {
+            self.hang_up();
+        }
         let counters = &self.thread.counters;
         match ended {
             Ok(()) | Err(End::Gone | End::Doomed(Doom::Evicted | Doom::Stopping)) => {}
@@ -208,6 +211,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Ok(());
         }
         self.close().await
+    }
+
+    /// Says that nothing more comes, as far as it takes no waiting: an end of TLS without a word may be
+    /// anybody's doing. A reply that breaks off is not to be taken for a whole one.
+    fn hang_up(&mut self) {
+        if self.place.phase() != Phase::Reply {
+            let mut cx = Context::from_waker(Waker::noop());
+            // Who takes nothing learns nothing.
+            let _ = Pin::new(&mut self.stream).poll_shutdown(&mut cx);
+        }
     }
 
     /// The next request has begun to come, or nothing has.

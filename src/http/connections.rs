@@ -186,6 +186,11 @@ impl Place {
         }
     }
 
+    /// What the connection does, or did when it was doomed.
+    pub(super) fn phase(&self) -> Phase {
+        self.connections.table.borrow().slots[self.slot].phase
+    }
+
     /// Gives the connection new time for what it does.
     pub(super) fn renew(&self) {
         let mut table = self.connections.table.borrow_mut();
