@@ -188,6 +188,15 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_says_goodbye_before_its_hello_is_not_waited_for() {
+        // The alert close_notify, which nothing protects yet: once, and as often as nobody means it.
+        let once = b"\x15\x03\x01\x00\x02\x01\x00";
+        assert_eq!(failure_after(once, None), TlsFailure::Closed);
+        let again = once.repeat(9).leak();
+        assert_eq!(failure_after(again, None), TlsFailure::BadRecord);
+    }
+
+    #[test]
     fn a_client_that_the_kernel_gives_up_has_timed_out() {
         let failure = failure_after(b"", Some(io::ErrorKind::TimedOut));
         assert_eq!(failure, TlsFailure::TimedOut);
