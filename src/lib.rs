@@ -45,6 +45,7 @@ pub mod config;
 pub mod control;
 pub mod counters;
 pub mod doctor;
+pub mod files;
 pub mod heap;
 pub mod import;
 pub mod limits;

@@ -4,15 +4,23 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::privileges::reason;
 
 /// Bytes of the longest file that is read. A real one has a few thousand; what is longer is some
 /// other file.
 const FILE_LEN_MAX: u64 = 1 << 20;
+
+/// How long a pipe may be silent: who writes the configuration into it has begun before the tracker, or begins with it.
+const PIPE_PATIENCE_MS: u16 = if cfg!(test) { 100 } else { 10_000 };
 
 /// What every environment variable of ours begins with.
 pub(super) const PREFIX: &str = "SHOAL_";
@@ -123,10 +131,43 @@ impl Source {
     }
 }
 
+/// A file that may be a pipe, which is waited for no longer than [`PIPE_PATIENCE_MS`] at a time.
+struct Patient {
+    file: File,
+    patience: PollTimeout,
+}
+
+impl Patient {
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let file = options.read(true).custom_flags(flags.bits()).open(path)?;
+        let patience = if file.metadata()?.file_type().is_fifo() {
+            PIPE_PATIENCE_MS.into()
+        } else {
+            // Who types it may think.
+            PollTimeout::NONE
+        };
+        Ok(Self { file, patience })
+    }
+}
+
+impl io::Read for Patient {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut files = [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut files, self.patience)? == 0 {
+            let seconds = PIPE_PATIENCE_MS.div_ceil(1000);
+            let why = format!("it is a pipe, and nothing has come for {seconds} s");
+            return Err(io::Error::other(why));
+        }
+        self.file.read(buffer)
+    }
+}
+
 fn read_file(path: &Path) -> Result<String, String> {
     let name = path.display();
     let mut bytes = Vec::new();
-    File::open(path)
+    Patient::open(path)
         // One byte more than allowed tells a file that is too long, even one without an end.
         .and_then(|file| file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes))
         .map_err(|error| match error.kind() {
@@ -147,4 +188,24 @@ fn read_file(path: &Path) -> Result<String, String> {
             .count();
         format!("{name}:{line}: this is not UTF-8; name a TOML file, or save it as UTF-8")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_that_nobody_writes_to_does_not_keep_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let sentence = read_file(&pipe).unwrap_err();
+        assert!(sentence.contains("nothing has come for"), "{sentence}");
+        let writer = pipe.clone();
+        let written = std::thread::spawn(move || fs::write(writer, "[log]\n"));
+        // What comes is read, however late the thread is.
+        let read = std::iter::repeat_with(|| read_file(&pipe)).find(Result::is_ok);
+        assert_eq!(read, Some(Ok("[log]\n".to_owned())));
+        written.join().unwrap().unwrap();
+    }
 }

@@ -1,7 +1,5 @@
 //! The operator's files of lists: read at the start and whenever he says so.
 
-use std::fs;
-use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,12 +7,16 @@ use std::sync::Arc;
 use log::info;
 
 use crate::config::Config;
+use crate::files;
 use crate::gate::access::{Access, HashAccess};
 use crate::gate::address_policy::AddressPolicy;
 use crate::gate::hash_list::{self, HashList};
 use crate::gate::networks::{self, Networks};
 use crate::net::steering::Steering;
 use crate::privileges::reason;
+
+/// Bytes of the longest list: some 25 million info-hashes, which take 1.5 GB while they are read.
+const LIST_LEN_MAX: u64 = 1 << 30;
 
 /// Reads every file of the configuration. Those that cannot be read stay as they are in `old`, as does
 /// what the store keeps; each is one sentence.
@@ -108,15 +110,7 @@ fn read_file(key: &str, path: &str) -> Result<Vec<u8>, String> {
     if path.is_empty() {
         return Ok(Vec::new());
     }
-    let read = || {
-        // Before opening: a pipe would keep us waiting, and a device might have no end.
-        if fs::metadata(path)?.is_file() {
-            fs::read(path)
-        } else {
-            Err(io::Error::other("it is no regular file"))
-        }
-    };
-    read().map_err(|error| {
+    files::read_regular(Path::new(path), LIST_LEN_MAX).map_err(|error| {
         let reason = reason(Path::new(path), &error);
         format!(
             "access.{key}: {path} cannot be read: {reason}; correct the path, or let the user that the \

@@ -111,6 +111,10 @@ pub(super) fn check(file: &File) -> Result<(), Fault> {
     let mut free = Vec::new();
     walk.tree(&meta.free, Kind::Free(&mut free))?;
     walk.tree(&meta.main, Kind::Main)?;
+    // What lies behind the end of the file was never written, so it is free.
+    if walk.pages > walk.file_pages.saturating_add(free.len() as u64) {
+        return damaged(format!("it claims {} pages", walk.pages));
+    }
     free.sort_unstable();
     for pair in free.windows(2) {
         if pair[0] == pair[1] {

@@ -3,11 +3,13 @@
 //! Clients keep connection ids for minutes. With the same key after a restart their next announce is
 //! answered; with another one it meets silence, and they wait for a time-out before they connect anew.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::process;
+
+use crate::files;
 
 /// Bytes of the key of connection ids.
 pub const KEY_LEN: usize = 16;
@@ -33,7 +35,7 @@ pub fn connection_id_key(path: &Path, fresh: [u8; KEY_LEN]) -> Result<[u8; KEY_L
 
 fn read_key(file: &Path) -> io::Result<[u8; KEY_LEN]> {
     let mut bytes = Vec::new();
-    File::open(file)?
+    files::open_regular(file)?
         .take(KEY_LEN as u64 + 1)
         .read_to_end(&mut bytes)?;
     let wrong = |_| io::Error::other("it should have 16 bytes; remove it to get a new key");
@@ -98,6 +100,15 @@ mod tests {
             );
             assert_eq!(fs::read(&file).unwrap(), damaged);
         }
+    }
+
+    #[test]
+    fn a_pipe_in_place_of_the_key_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = nix::sys::stat::Mode::S_IRWXU;
+        nix::unistd::mkfifo(&folder.path().join(KEY_FILE), mode).unwrap();
+        let sentence = connection_id_key(folder.path(), FIRST).unwrap_err();
+        assert!(sentence.ends_with("it is no regular file"), "{sentence}");
     }
 
     #[test]

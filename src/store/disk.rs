@@ -18,6 +18,7 @@ use nix::sys::statvfs::statvfs;
 use super::check::{self, Fault};
 use super::claim::{Claim, Refusal};
 use super::{OnDamage, Opened};
+use crate::files;
 
 /// Least size of the map, and what it is rounded up to: address space, not memory. Tests are to see it
 /// grow.
@@ -73,10 +74,10 @@ impl<const N: usize> Disk<N> {
         let unusable = |error: &dyn std::fmt::Display| {
             Refusal::Unusable(format!(
                 "cannot open the store {shown}: {error}; let the user that the tracker runs as read and \
-                 write it"
+                 write it, or move it away"
             ))
         };
-        let len = match File::open(&path) {
+        let len = match files::open_regular(&path) {
             Ok(file) => {
                 let len = file.metadata().map_err(|error| unusable(&error))?.len();
                 if len > 0 {

@@ -511,6 +511,46 @@ fn whatever_a_file_has_become_it_is_read_or_set_aside_and_nothing_crashes() {
 }
 
 #[test]
+fn a_head_that_claims_pages_beyond_any_disk_is_damage_and_no_lack_of_rights() {
+    let folder = TempDir::new().unwrap();
+    let bytes = some_file(folder.path());
+    for last_page in [u64::MAX, u64::MAX >> 12, 1 << 50, 1 << 35, 1 << 20] {
+        let mut mangled = bytes.clone();
+        for head in [0, 4096] {
+            mangled[head + 136..][..8].copy_from_slice(&last_page.to_le_bytes());
+        }
+        assert!(!use_it(folder.path(), &mangled), "{last_page:#x}");
+    }
+    let garbage = fastrand::u64(..).to_le_bytes().repeat(bytes.len() / 8);
+    assert!(!use_it(folder.path(), &garbage));
+    assert!(use_it(folder.path(), &bytes));
+}
+
+#[test]
+fn what_is_no_file_in_place_of_the_store_is_one_sentence_at_once() {
+    for lay in [
+        |path: &Path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+        |path: &Path| fs::create_dir(path).unwrap(),
+        |path: &Path| drop(std::os::unix::net::UnixListener::bind(path).unwrap()),
+        |path: &Path| std::os::unix::fs::symlink("/dev/zero", path).unwrap(),
+    ] {
+        let folder = TempDir::new().unwrap();
+        lay(&folder.path().join("data.mdb"));
+        let Err(Refusal::Unusable(sentence)) = open(folder.path(), settings()) else {
+            panic!("it was not refused");
+        };
+        assert!(sentence.contains("it is no regular file; "), "{sentence}");
+        lay(&folder.path().join("records.mdb"));
+        let claim = Claim::stake(folder.path()).map(Arc::new).unwrap();
+        let Err(Refusal::Unusable(sentence)) = Records::open(&claim, OnDamage::SetAside, NOON)
+        else {
+            panic!("it was not refused");
+        };
+        assert!(sentence.contains("it is no regular file; "), "{sentence}");
+    }
+}
+
+#[test]
 fn damage_is_refused_where_that_is_asked_for() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("data.mdb");

@@ -229,7 +229,7 @@ pub(super) const ACCESS: &[Key] = &[
         "allowlist",
         "File of the torrents that are served in the listed modes, beside those that the store\n\
          keeps: an info-hash a line, 40 hexadecimal digits, or the 64 of version 2; what follows\n\
-         behind a blank is a remark, as is a line that begins with #.",
+         behind a blank is a remark, as is a line that begins with #. At most 1 GiB.",
         FILE,
         |config, _| config.access.allowlist.clone(),
         |config, _, path| is_path(path).then(|| config.access.allowlist = path.into()),
