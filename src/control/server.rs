@@ -52,7 +52,7 @@ use super::problem::Problem;
 use super::state::State;
 use crate::http::tls::Tls;
 use crate::net::low_priority;
-use crate::net::tcp::accept_remedy;
+use crate::net::tcp::{accept_remedy, is_of_the_client};
 use crate::request_log::without_keys;
 use crate::seldom::Seldom;
 
@@ -185,8 +185,9 @@ impl Serving {
                         connections.spawn(self.clone().connection(stream, peer, place));
                     }
                 }
-                // A client that is gone already is its own affair.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) if is_of_the_client(&error) => {
+                    debug!("a control connection was not accepted: {error}");
+                }
                 Err(error) => {
                     self.state.counters.count_accept_failed();
                     if let Some(more) = complaints.pass(self.state.clock.now().uptime_s) {

@@ -5,9 +5,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -146,6 +146,16 @@ impl Drop for SocketFile {
     }
 }
 
+/// Connects to a Unix socket without waiting for whoever listens there.
+fn knock(path: &Path) -> nix::Result<()> {
+    let connect = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?)
+    };
+    connect().map_err(|error: io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+}
+
 /// Binds a Unix socket that every process of this host may connect to. The file of a tracker that was
 /// killed is replaced, that of one that lives is not. The error is a sentence.
 pub fn bind_unix(path: &Path) -> Result<UnixListener, String> {
@@ -156,22 +166,24 @@ pub fn bind_unix(path: &Path) -> Result<UnixListener, String> {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(refuse("a file that is no socket stands there".to_owned()));
         }
-        Ok(_) => match UnixStream::connect(path) {
-            Ok(_) => {
+        Ok(_) => match knock(path) {
+            // EAGAIN says that somebody listens before whom others wait already.
+            Ok(()) | Err(Errno::EAGAIN | Errno::EINPROGRESS) => {
                 return Err(refuse(
                     "another process listens there; stop it or choose another path".to_owned(),
                 ));
             }
             // Only this says that nobody listens; a socket that we may not use or that takes
             // datagrams is somebody's.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Err(Errno::ECONNREFUSED) => {
                 fs::remove_file(path).map_err(|error| {
                     refuse(format!("the old socket cannot be removed: {error}"))
                 })?;
             }
             Err(error) => {
                 return Err(refuse(format!(
-                    "a socket of another process stands there ({error}); choose another path"
+                    "a socket of another process stands there ({}); choose another path",
+                    error.desc()
                 )));
             }
         },
@@ -193,6 +205,23 @@ pub fn bind_unix(path: &Path) -> Result<UnixListener, String> {
     })
 }
 
+/// Whether a connection that cannot be accepted is its client's own affair: it is gone already, a packet filter
+/// dropped it, or its network had a fault. Anything else concerns all who connect.
+pub fn is_of_the_client(error: &io::Error) -> bool {
+    const OF_THE_NETWORK: [i32; 8] = [
+        libc::ECONNABORTED,
+        libc::EPROTO,
+        libc::ENETDOWN,
+        libc::ENOPROTOOPT,
+        libc::EHOSTDOWN,
+        libc::ENONET,
+        libc::EHOSTUNREACH,
+        libc::ENETUNREACH,
+    ];
+    let errno = error.raw_os_error();
+    errno.is_some_and(|errno| OF_THE_NETWORK.contains(&errno))
+}
+
 /// What to do about a connection that cannot be accepted.
 pub fn accept_remedy(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
@@ -208,6 +237,7 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::net::TcpStream;
+    use std::os::unix::net::UnixStream;
 
     fn any_port() -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], 0))
@@ -283,6 +313,30 @@ mod tests {
         assert!(UnixStream::connect(&path).is_ok());
         drop(second);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_listener_before_whom_others_wait_is_somebody_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("http.sock");
+        let other = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        other.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        other.listen(0).unwrap();
+        let _first = UnixStream::connect(&path).unwrap();
+        assert_eq!(knock(&path), Err(Errno::EAGAIN));
+        let refusal = bind_unix(&path).unwrap_err();
+        assert!(
+            refusal.contains("another process listens there"),
+            "{refusal}"
+        );
+    }
+
+    #[test]
+    fn a_client_that_is_gone_is_its_own_affair_and_a_lack_of_files_is_not() {
+        let is_its_own = |errno| is_of_the_client(&io::Error::from_raw_os_error(errno));
+        assert!(is_its_own(libc::ECONNABORTED) && is_its_own(libc::EPROTO));
+        assert!(!is_its_own(libc::EMFILE) && !is_its_own(libc::ENOMEM));
+        assert!(!is_of_the_client(&io::Error::other("anything")));
     }
 
     #[test]
