@@ -421,3 +421,49 @@ fn is_loud(terminal: &std::fs::File) -> bool {
     let flags = tcgetattr(terminal).unwrap().local_flags;
     flags.contains(LocalFlags::ECHO)
 }
+
+#[test]
+fn numbers_beyond_all_bounds_and_lists_without_an_end_are_told_and_no_panic() {
+    let api = Api::with(Box::new(|seen| {
+        let endless =
+            json!({"added": u64::MAX, "removed": u64::MAX, "total": u64::MAX, "items": [{}]});
+        seen.path
+            .starts_with("/api/v1/")
+            .then(|| Reply::ok(&endless))
+    }));
+    let hash = "00".repeat(20);
+    for verb in ["add", "remove"] {
+        let done = outcome(&mut api.shoal(&["block", verb, &hash, "192.0.2.0/24"]));
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        assert!(
+            done.stdout.contains(&u64::MAX.to_string()),
+            "{}",
+            done.stdout
+        );
+    }
+    let done = outcome(&mut api.shoal(&["block", "list"]));
+    assert_eq!(done.code, Some(1));
+    assert!(
+        done.stderr.contains("has more than 10000 pages"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn json_of_hostile_names_has_nothing_that_a_terminal_obeys() {
+    let hostile = "\u{9b}31m\u{61c}\u{202e}";
+    let api = Api::with(Box::new(move |seen| {
+        let rows = json!({"total": 1, "items": [{"info_hash": hostile, "reason": hostile}]});
+        seen.path.starts_with("/api/v1/").then(|| Reply::ok(&rows))
+    }));
+    for json in [&["--json"][..], &[]] {
+        let done = outcome(api.shoal(&["block", "list"]).args(json));
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        assert!(
+            !done.stdout.contains(['\u{9b}', '\u{61c}', '\u{202e}']),
+            "{}",
+            done.stdout
+        );
+    }
+}

@@ -24,6 +24,9 @@ const PEERS_MAX: usize = 5000;
 /// Entries asked for in one page of a list.
 const PAGE_LEN: usize = 1000;
 
+/// Most pages of a list: ten million entries. A server that sends more, or little at a time, has no end.
+const PAGES_MAX: usize = 10_000;
+
 /// A list of info-hashes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum List {
@@ -90,14 +93,14 @@ pub fn register(
     allow: bool,
     reason: &str,
 ) -> Result<u64, Problem> {
-    let mut added = 0;
+    let mut added = 0_u64;
     let mut rest = torrents;
     while !rest.is_empty() {
         let (batch, behind) = rest.split_at(batch_len(rest));
         let items: Vec<Value> = batch.iter().flat_map(described).collect();
         let body = json!({"torrents": items, "allow": allow, "reason": reason});
         let answer = client.send(Method::Post, "/api/v1/torrents", Some(&body))?;
-        added += number(&answer, "added");
+        added = number(&answer, "added").saturating_add(added);
         rest = behind;
     }
     Ok(added)
@@ -148,9 +151,10 @@ pub fn import(client: &Client, torrents: &[Torrent]) -> Result<Imported, Problem
         if !batch.is_empty() {
             let body = json!({"torrents": std::mem::take(batch)});
             let answer = client.send(Method::Post, "/api/v1/import", Some(&body))?;
-            imported.torrents += number(&answer, "torrents");
-            imported.peers += number(&answer, "peers");
-            imported.refused_peers += number(&answer, "refused_peers");
+            let add = |sum: &mut u64, key| *sum = sum.saturating_add(number(&answer, key));
+            add(&mut imported.torrents, "torrents");
+            add(&mut imported.peers, "peers");
+            add(&mut imported.refused_peers, "refused_peers");
         }
         Ok(())
     };
@@ -198,18 +202,22 @@ pub fn add_key(
     client.send_once(Method::Post, "/api/v1/keys", Some(&body))
 }
 
-/// All entries of a list that comes in pages.
+/// All entries of a list that comes in pages; one without an end is a problem.
 pub fn all(client: &Client, path: &str) -> Result<Vec<Value>, Problem> {
     let mut found = Vec::new();
-    loop {
+    for _ in 0..PAGES_MAX {
         let page = client.get(&format!("{path}?offset={}&limit={PAGE_LEN}", found.len()))?;
         let (total, items) = entries(&page);
+        if total > (PAGES_MAX * PAGE_LEN) as u64 {
+            break;
+        }
         let is_last = items.is_empty();
         found.extend(items);
         if is_last || found.len() as u64 >= total {
             return Ok(found);
         }
     }
+    Err(Problem::endless(path, PAGES_MAX))
 }
 
 /// The number of entries and those on this page; a list without pages is one page.
@@ -226,9 +234,9 @@ fn in_batches<T>(
     all: &[T],
     mut call: impl FnMut(&[T]) -> Result<u64, Problem>,
 ) -> Result<u64, Problem> {
-    let mut sum = 0;
+    let mut sum = 0_u64;
     for batch in all.chunks(LISTED_MAX) {
-        sum += call(batch)?;
+        sum = sum.saturating_add(call(batch)?);
     }
     Ok(sum)
 }

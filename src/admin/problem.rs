@@ -26,6 +26,17 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// A list has more pages than any tracker's.
+    pub(super) fn endless(path: &str, pages: usize) -> Self {
+        Self {
+            status: None,
+            text: format!(
+                "the list {path} has more than {pages} pages; is this the API of a tracker?"
+            ),
+            passes: false,
+        }
+    }
+
     /// Nobody answers at `base`.
     pub(super) fn of_failure(base: &Target, failure: &Failure, tries: u32) -> Self {
         let passes = matches!(

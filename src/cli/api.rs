@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{fail, say};
 use crate::admin::client::{Client, DEFAULT_URL, Patience};
 use crate::admin::problem::Problem;
+use crate::query::failure::json_text;
 use crate::query::wire::tls::Trust;
 
 /// Most bytes of a file that holds a token.
@@ -103,7 +104,7 @@ impl Api {
     /// Prints for scripts or for people.
     pub(super) fn show(&self, value: &Value, text: impl FnOnce() -> String) -> ExitCode {
         if self.json {
-            say(&format!("{value:#}\n"))
+            say(&json_text(value))
         } else {
             say(&text())
         }

@@ -94,10 +94,10 @@ impl Add {
         let torrents = calls::add(&client, HashList::Blocked, &hashes, &self.reason)?;
         let networks = calls::add_networks(&client, &sources, &self.reason)?;
         let value = json!({
-            "info_hashes": texts(&hashes), "networks": texts(&sources), "added": torrents + networks,
+            "info_hashes": texts(&hashes), "networks": texts(&sources), "added": torrents.saturating_add(networks),
         });
         Ok(self.api.show(&value, || {
-            let new = torrents + networks;
+            let new = torrents.saturating_add(networks);
             lines(&hashes, &sources, "blocked", &format!("{new} of them new"))
         }))
     }
@@ -110,10 +110,10 @@ impl Remove {
         let torrents = calls::remove(&client, HashList::Blocked, &hashes)?;
         let networks = calls::remove_networks(&client, &sources)?;
         let value = json!({
-            "info_hashes": texts(&hashes), "networks": texts(&sources), "removed": torrents + networks,
+            "info_hashes": texts(&hashes), "networks": texts(&sources), "removed": torrents.saturating_add(networks),
         });
         Ok(self.api.show(&value, || {
-            let were = torrents + networks;
+            let were = torrents.saturating_add(networks);
             let remark = format!("{were} of them had been blocked");
             lines(&hashes, &sources, "no longer blocked", &remark)
         }))

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{fail, say};
 use crate::query::ask::Manner;
 use crate::query::conformance::{self, Options, Report};
-use crate::query::failure::{Deadline, Failure};
+use crate::query::failure::{Deadline, Failure, json_text};
 use crate::query::target::Target;
 use crate::wire::InfoHash;
 
@@ -112,7 +112,7 @@ impl Conformance {
         }
         if show.output == Output::Json {
             let all = json!({ "version": 1, "reports": reports });
-            let said = say(&format!("{all:#}\n"));
+            let said = say(&json_text(&all));
             if said != ExitCode::SUCCESS {
                 return Ok(said);
             }

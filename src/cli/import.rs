@@ -20,7 +20,7 @@ use crate::import::lists::Purpose;
 use crate::import::records::{Key, Records};
 use crate::import::state::Times;
 use crate::import::{self, ini, lists, sqlite, state};
-use crate::query::failure::printable;
+use crate::query::failure::{json_text, printable};
 
 /// Most bytes of a file that is read whole.
 const FILE_LEN_MAX: u64 = 1 << 30;
@@ -148,7 +148,7 @@ impl Import {
             }
         }
         if self.api.json {
-            say(&format!("{:#}\n", json!({ "files": all })));
+            say(&json_text(&json!({ "files": all })));
         }
         Ok(if good {
             ExitCode::SUCCESS

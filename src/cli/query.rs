@@ -134,7 +134,7 @@ pub(super) struct Query {
     /// Print JSON, as docs/query-json.md describes it
     #[arg(long)]
     json: bool,
-    /// Print CSV
+    /// Print CSV; docs/query-json.md says what to heed
     #[arg(long)]
     csv: bool,
     /// Print nothing; the exit code tells

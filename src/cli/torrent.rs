@@ -159,7 +159,7 @@ impl Add {
             let together = self.send(client, batch);
             match together {
                 Ok(new) => {
-                    done.new += new;
+                    done.new = done.new.saturating_add(new);
                     done.torrents
                         .extend(names.by_ref().zip(batch.iter().cloned()));
                 }
@@ -168,7 +168,7 @@ impl Add {
                     for (torrent, name) in batch.iter().zip(names.by_ref()) {
                         match self.send(client, std::slice::from_ref(torrent)) {
                             Ok(new) => {
-                                done.new += new;
+                                done.new = done.new.saturating_add(new);
                                 done.torrents.push((name, torrent.clone()));
                             }
                             Err(problem) if problem.is_about_the_request() => {

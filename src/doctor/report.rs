@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::fix::Written;
+use crate::query::failure::json_text;
 
 /// The number of the JSON's form. It changes when a key changes its meaning or goes, not when one is added.
 const VERSION: u32 = 1;
@@ -189,7 +190,7 @@ pub fn json(source: &str, findings: &[Finding], written: &[Written]) -> String {
         "findings": listed,
         "files": files,
     });
-    format!("{whole:#}\n")
+    json_text(&whole)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::query::ask::{self, Manner, udp};
-use crate::query::failure::{Deadline, Failure};
+use crate::query::failure::{Deadline, Failure, json_text};
 use crate::query::hash;
 use crate::query::outcome::{Answer, Question};
 use crate::query::target::Target;
@@ -283,7 +283,7 @@ fn verdict(sort: &str, key: &str, name: &str, steps: &[Step]) -> Verdict {
 /// The whole result, pretty, with a line end.
 pub fn text(verdicts: &[Verdict]) -> String {
     let values: Vec<&Value> = verdicts.iter().map(|verdict| &verdict.value).collect();
-    format!("{:#}\n", json!(values))
+    json_text(&json!(values))
 }
 
 #[cfg(test)]

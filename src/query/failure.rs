@@ -164,9 +164,25 @@ pub fn printable(bytes: &[u8]) -> String {
     line
 }
 
+/// JSON as a text that a terminal can take, indented, with a line end: what [`printable`] escapes is `\uNNNN`, which
+/// programs read as the same character.
+pub fn json_text(value: &serde_json::Value) -> String {
+    let json = format!("{value:#}\n");
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        // Below the blank there are only the line ends between values: in strings they are escaped.
+        if character != '\n' && character.is_control() || is_direction(character) {
+            let _ = write!(text, "\\u{:04x}", u32::from(character));
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}
+
 /// Whether a character turns the direction of writing, and so may make a line read as another one.
 fn is_direction(character: char) -> bool {
-    matches!(character, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(character, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -181,6 +197,24 @@ mod tests {
             printable("gr\u{fc}n \u{202e}".as_bytes()),
             "gr\u{fc}n \\u{202e}"
         );
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped_in_json_and_read_as_it_was() {
+        let hostile = "\u{1b}[2J \u{7f} \u{9b}31m \u{85} \u{61c} \u{202e} gr\u{fc}n \n \u{1f600}";
+        let value = serde_json::json!({ hostile: [hostile, 1] });
+        let text = json_text(&value);
+        let obeyed = |c: char| c != '\n' && c.is_control() || is_direction(c);
+        assert!(!text.chars().any(obeyed), "{text}");
+        assert!(
+            text.contains("\\u009b31m \\u0085 \\u061c \\u202e gr\u{fc}n"),
+            "{text}"
+        );
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&text).unwrap(),
+            value
+        );
+        assert_eq!(printable("\u{61c}\u{9b}".as_bytes()), "\\u{61c}\\u{9b}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use crate::query::failure::printable;
+use crate::query::failure::{json_text, printable};
 use crate::query::outcome::{
     AnnounceAnswer, Answer, Believed, Exchange, Outcome, Peer, PeerForm, Question, RetryIn,
     ScrapeAnswer, ScrapeRow,
@@ -33,7 +33,7 @@ pub fn text(outcomes: &[Outcome], show: Show) -> String {
         "results": results,
         "summary": summary(&Statistics::of(outcomes)),
     });
-    format!("{whole:#}\n")
+    json_text(&whole)
 }
 
 fn summary(statistics: &Statistics) -> Value {
