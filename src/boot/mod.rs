@@ -230,7 +230,7 @@ impl Tracker {
         tracker.holds = holds
             .map(|doorbell| Arc::new(Hold::new(doorbell)))
             .collect();
-        let rules = rules::rules(config, &tracker.listeners, steering, key);
+        let rules = rules::rules(config, &tracker.listeners, steering, key, clock.now());
         let access = tracker.registrar.access();
         let origins = store::origins(&mut heir, shelf.as_ref(), (cores, steering), access, clock)?;
         let places = meshes.into_iter().zip(origins).collect();

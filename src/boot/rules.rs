@@ -6,6 +6,7 @@ use std::path::Path;
 
 use log::warn;
 
+use crate::clock::Now;
 use crate::config::Config;
 use crate::gate::connection_id::ConnectionIds;
 use crate::net::steering::Steering;
@@ -14,15 +15,17 @@ use crate::shard::Rules;
 use crate::store;
 use crate::swarm::{self, Swarms};
 
-/// The rules by which every core answers; `key` is that of the connection ids.
+/// The rules by which every core answers; `key` is that of the connection ids, which `now` begins to date.
 pub(super) fn rules(
     config: &Config,
     listeners: &[SocketAddr],
     steering: Steering,
     key: [u8; store::KEY_LEN],
+    now: Now,
 ) -> Rules {
     Rules {
         connection_ids: ConnectionIds::new(key, config.access.connection_id_lifetime),
+        started_unix_s: now.unix_s.saturating_sub(now.uptime_s.into()),
         listeners: listeners.to_vec(),
         steering,
         interval_s: config.announce.interval,

@@ -64,7 +64,7 @@ impl Shard {
                 let id = self
                     .rules
                     .connection_ids
-                    .issue(origin.peer.ip(), now.unix_s);
+                    .issue(origin.peer.ip(), self.rules.steady_unix_s(now));
                 self.reply(
                     outbox,
                     origin,
@@ -111,7 +111,8 @@ impl Shard {
     ) -> Result<Result<(), Fault>, Discard> {
         let source = datagram.origin.peer.ip();
         let error_len = udp::ERROR_HEAD_LEN + Fault::ExpiredConnectionId.text().len();
-        match self.rules.connection_ids.check(id, source, now.unix_s) {
+        let steady_unix_s = self.rules.steady_unix_s(now);
+        match self.rules.connection_ids.check(id, source, steady_unix_s) {
             Verdict::Valid => Ok(Ok(())),
             Verdict::Forged => Err(Discard::ForgedConnectionId),
             Verdict::Expired if datagram.bytes.len() < error_len => {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::clock::Now;
 use crate::counters::Fault;
 use crate::gate::access::Access;
 use crate::gate::connection_id::ConnectionIds;
@@ -15,6 +16,9 @@ use crate::wire::{Event, InfoHash, NumWant, PeerId};
 pub struct Rules {
     /// Issues and checks connection ids.
     pub connection_ids: ConnectionIds,
+    /// Unix time of the start, in seconds. Connection ids are dated by it and by uptime, so a wall clock that is
+    /// set makes none of them older.
+    pub started_unix_s: u64,
     /// Where the UDP listeners are bound.
     pub listeners: Vec<SocketAddr>,
     /// Which core owns which torrent.
@@ -55,6 +59,11 @@ pub struct Said {
 }
 
 impl Rules {
+    /// The time by which connection ids are dated: Unix time, had nobody set the clock since the start.
+    pub fn steady_unix_s(&self, now: Now) -> u64 {
+        self.started_unix_s + u64::from(now.uptime_s)
+    }
+
     /// What the swarm is told of an announce from `source`, once it is acceptable. `local` is the
     /// address of this host that was asked, where that is known.
     pub fn admit(

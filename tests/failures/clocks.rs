@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{ANY_PORT, PATIENCE, expect_served_at, info_hash, run, start, store_in};
+use super::{
+    ANY_CONTROL, ANY_PORT, PATIENCE, control_of, expect_served_at, info_hash, metric, run, start,
+    store_in, token,
+};
 use crate::in_process::{Announce, Client};
 use crate::support::TrackerProcess;
 
@@ -40,8 +43,11 @@ impl WallClock {
     }
 
     fn start(&self, store: &Path) -> TrackerProcess {
+        let token = token();
         let mut command = run(&[
             ANY_PORT,
+            ANY_CONTROL,
+            &token,
             "workers.count=1",
             "store.snapshot_interval=1",
             // The library reads the time from a file of its own.
@@ -94,6 +100,36 @@ fn a_clock_that_jumps_while_the_tracker_runs_expires_nothing() {
     }
     tracker.wait_for_log("snapshot: 50 torrents with 50 peers", PATIENCE);
     tracker.stop();
+}
+
+#[test]
+fn a_clock_that_is_set_right_after_the_start_is_believed_and_connection_ids_stay_good() {
+    let Some(clock) = WallClock::find() else {
+        return;
+    };
+    let real_s = || {
+        let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+        since.as_secs_f64()
+    };
+    let started_s = real_s();
+    clock.set(-10 * DAY_S);
+    let place = TempDir::new().unwrap();
+    let mut tracker = clock.start(place.path());
+    let control = control_of(&mut tracker);
+    let client = Client::of(tracker.address());
+    let id = client.connect();
+    let at = |offset_s: i64| {
+        let name = "shoal_start_time_seconds ";
+        (metric(control, name) - started_s - offset_s as f64).abs() < 30.0
+    };
+    assert!(at(-10 * DAY_S));
+    for offset_s in [0, DAY_S, -DAY_S, 0] {
+        clock.set(offset_s);
+        super::until("believed", || at(offset_s));
+        expect_served_at(&client, id);
+        expect_served_at(&client, client.connect());
+    }
+    super::stop(tracker);
 }
 
 #[test]

@@ -124,14 +124,13 @@ impl History {
         let mut news = counted.since(&book.seen);
         book.seen = counted;
         book.credit(hour, day, &mut news, &this_hour);
-        if hour_of(now_unix_s) > hour {
+        if hour_of(now_unix_s) != hour {
             threads.for_each(|counters| counters.crowd.begin_hour());
-            if day_of(now_unix_s) > day {
+            if day_of(now_unix_s) != day {
                 book.addresses_today.clear();
             }
             book.forget_hours_before(day_of(now_unix_s).saturating_sub(HOURS_KEPT_DAYS * DAY_S));
         }
-        // The clock never goes back.
         book.seen_unix_s = now_unix_s;
         book.recent
             .note(self.stopwatch.elapsed(), &counted, &self.sources);

@@ -224,7 +224,7 @@ pub(super) fn collect(state: &Parts, page: &mut Page) {
     page.family(&BUILD)
         .add(&[version, ARCH, state.backend], 1_u64);
     let now = state.clock.now();
-    page.set(&STARTED, now.unix_s - u64::from(now.uptime_s));
+    page.set(&STARTED, now.unix_s.saturating_sub(now.uptime_s.into()));
     page.set(&INTERVAL, u64::from(config.announce.interval));
     let budget = config.swarm.memory_budget;
     page.set_known(&BUDGET, (budget > 0).then_some(budget));

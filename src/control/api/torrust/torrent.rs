@@ -68,7 +68,7 @@ impl Torrent {
 impl Peer {
     /// Without details its id and its numbers are zeros.
     fn new(peer: &PeerView, now: Now) -> Self {
-        let started_unix_s = now.unix_s - u64::from(now.uptime_s);
+        let started_unix_s = now.unix_s.saturating_sub(now.uptime_s.into());
         let heard_unix_s = match &peer.details {
             Some(details) => started_unix_s + u64::from(details.updated_s),
             None => now.unix_s.saturating_sub(peer.age_s.into()),
