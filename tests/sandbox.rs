@@ -6,8 +6,8 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io;
-use std::net::{TcpListener, UdpSocket};
+use std::io::{self, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
@@ -141,8 +141,7 @@ fn a_user_who_is_not_root_has_no_capability_and_knows_all_about_itself() {
 
 /// The body of an answer.
 fn get(address: std::net::SocketAddr, path: &str) -> String {
-    use std::io::{Read as _, Write as _};
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(
         stream,
@@ -376,11 +375,15 @@ fn an_intruder_finds_little() {
         assert_eq!(intrude(deed).signal(), Some(libc::SIGSYS), "{deed}");
     }
     assert_eq!(intrude("look around").code(), Some(0));
+    assert_eq!(intrude("call somebody").code(), Some(0));
 }
 
 fn act(deed: &str) {
     let mut config = Config::default();
     config.store.path = String::from("ours/made");
+    if deed == "call somebody" {
+        return call_somebody(config);
+    }
     privileges::restrict(&config, None);
     privileges::restrict_further(&config);
     match deed {
@@ -391,6 +394,31 @@ fn act(deed: &str) {
     }
 }
 
+/// With Landlock alone, as the filter of system calls leaves no socket to try it with.
+fn call_somebody(mut config: Config) {
+    config.sandbox.system_calls = false;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let open = TcpStream::connect(address).unwrap();
+    let notes = privileges::restrict(&config, None);
+    let restricted = |(_, sentence): &(_, String)| sentence.contains("no TCP connection is opened");
+    if !notes.iter().any(restricted) {
+        eprintln!("this kernel's Landlock knows nothing of TCP");
+        return;
+    }
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    assert!(TcpStream::connect(address).is_err_and(refused));
+    assert!(TcpListener::bind("127.0.0.1:0").is_err_and(refused));
+    // Who is there already is served on.
+    let (served, _) = listener.accept().unwrap();
+    (&served).write_all(b"a").unwrap();
+    (&open).read_exact(&mut [0]).unwrap();
+    UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .send_to(b"a", address)
+        .unwrap();
+}
+
 fn look_around(ours: &Path, elsewhere: &Path) {
     let refused = |done: io::Result<()>, what: &str| {
         let kind = done.expect_err(what).kind();
@@ -399,6 +427,11 @@ fn look_around(ours: &Path, elsewhere: &Path) {
     // Another process, even of this program; and a port that nobody has asked for.
     refused(Command::new("/bin/true").status().map(drop), "to fork");
     refused(TcpListener::bind("127.0.0.1:0").map(drop), "to listen");
+    refused(
+        TcpStream::connect("127.0.0.1:9").map(drop),
+        "to call somebody",
+    );
+    refused(TcpStream::connect("[::1]:9").map(drop), "to call somebody");
     let packets = socket2::Socket::new(socket2::Domain::PACKET, socket2::Type::RAW, None);
     refused(packets.map(drop), "to read all packets");
     refused(io_uring::IoUring::new(8).map(drop), "to open a ring");

@@ -1,4 +1,4 @@
-//! Landlock: which folders are left, and for what.
+//! Landlock: which folders are left, and for what; and no way out by TCP.
 //!
 //! A right belongs to a folder, so that a list that is written anew and a certificate that is replaced can be
 //! read, and a log that is moved away can be begun again. What lies elsewhere stays out of reach until the next
@@ -11,15 +11,18 @@ use std::path::{Path, PathBuf, absolute};
 use std::sync::OnceLock;
 
 use landlock::{
-    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible, LandlockStatus, PathBeneath,
-    PathFd, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus,
-    Scope, make_bitflags,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus,
+    PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError,
+    RulesetStatus, Scope, make_bitflags,
 };
 
 use crate::config::{Config, HttpAddress, TlsFiles};
 
 /// The newest version of Landlock that this was tried with.
 const TRIED: ABI = ABI::V7;
+
+/// The first version that restricts TCP.
+const TCP_SINCE: u32 = ABI::V4 as u32;
 
 /// What the tracker, and the libraries in it, read of the system: what the kernel counts, which CPUs and
 /// network cards there are, the time zone, chance. It looks up neither names nor users once it runs, so there is
@@ -113,8 +116,13 @@ impl Folders {
         if status.ruleset == RulesetStatus::NotEnforced {
             return Err("the kernel did not take the rules".to_owned());
         }
+        let network = if version < TCP_SINCE {
+            ""
+        } else {
+            ", no TCP connection is opened"
+        };
         let sentence = format!(
-            "files are read below {} and written below {}, and nothing can be run (Landlock {version})",
+            "files are read below {} and written below {}{network}, and nothing can be run (Landlock {version})",
             listed(&self.read),
             listed(&self.written),
         );
@@ -129,6 +137,8 @@ impl Folders {
         let rules = Ruleset::default()
             .set_compatibility(CompatLevel::BestEffort)
             .handle_access(AccessFs::from_all(TRIED))?
+            // No port of TCP is left: what listens does so already, and a tracker calls nobody.
+            .handle_access(AccessNet::from_all(TRIED))?
             // Signals to others: the process that starts a successor ends it too.
             .scope(Scope::Signal)?
             .create()?;

@@ -239,6 +239,10 @@ const HOSTILE_HERE: &[i64] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const HOSTILE_HERE: &[i64] = &[];
 
+/// The bits of the second argument of `socket` that say which kind; the others say whether to wait and who
+/// inherits.
+const SOCKET_KINDS: u64 = 0xf;
+
 /// Leaves to all threads what the tracker calls once it is bound. Returns how many calls are left; the error is
 /// half a sentence.
 pub(super) fn restrict() -> Result<usize, String> {
@@ -328,11 +332,16 @@ fn allowed() -> Result<Rules, BackendError> {
             vec![rule(2, SeccompCmpOp::MaskedEq(c::PROT_EXEC as u64), 0)?],
         );
     }
-    let families = [c::AF_INET, c::AF_INET6, c::AF_UNIX, c::AF_NETLINK];
-    rules.insert(
-        c::SYS_socket,
-        one_of(0, families.map(|family| family as u64))?,
-    );
+    // Of the internet only for datagrams: nobody is called by TCP.
+    let mut sockets = one_of(0, [c::AF_UNIX, c::AF_NETLINK].map(|family| family as u64))?;
+    for family in [c::AF_INET, c::AF_INET6] {
+        let kind = SeccompCmpOp::MaskedEq(SOCKET_KINDS);
+        sockets.push(SeccompRule::new(vec![
+            condition(0, SeccompCmpOp::Eq, family as u64)?,
+            condition(1, kind, c::SOCK_DGRAM as u64)?,
+        ])?);
+    }
+    rules.insert(c::SYS_socket, sockets);
     // Whether to wait, what waits, whether this is a terminal.
     let requests = [
         c::FIONBIO,
@@ -366,8 +375,15 @@ fn one_of<const N: usize>(
     values.into_iter().map(fits).collect()
 }
 
-/// The kernel looks at the lower half of these arguments only, and so do we.
 fn rule(argument: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompRule, BackendError> {
-    let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)?;
-    SeccompRule::new(vec![condition])
+    SeccompRule::new(vec![condition(argument, operator, value)?])
+}
+
+/// The kernel looks at the lower half of these arguments only, and so do we.
+fn condition(
+    argument: u8,
+    operator: SeccompCmpOp,
+    value: u64,
+) -> Result<SeccompCondition, BackendError> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)
 }
