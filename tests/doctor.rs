@@ -19,11 +19,13 @@ use shoal::counters::Tally;
 use shoal::gate::access::{Deny, Mode};
 use tempfile::TempDir;
 
-const CHECKS: [&str; 18] = [
+const CHECKS: [&str; 20] = [
     "kernel",
     "io_uring",
     "memlock",
     "nofile",
+    "landlock",
+    "seccomp",
     "rmem",
     "drops",
     "wmem",

@@ -7,6 +7,7 @@
 //!   Cores             cores.rs       how many there will be, on which CPUs
 //!     | examine
 //!     +-- kernel      kernel.rs      its version, rings, locked memory, open files
+//!     +-- sandbox     sandbox.rs     what keeps an intruder small: Landlock, seccomp
 //!     +-- network     network.rs     buffers and backlogs, against systemd/shoal-sysctl.conf (sysctl.rs)
 //!     +-- conntrack   conntrack.rs   whether our ports are tracked
 //!     +-- queues      queues.rs      who takes packets in: RX queues, RPS, interrupts
@@ -37,6 +38,7 @@ mod network;
 mod queues;
 mod reach;
 pub mod report;
+mod sandbox;
 mod sysctl;
 mod tls;
 
@@ -47,6 +49,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::{Backend, Config};
 use crate::net::OpenRing;
+use crate::privileges::landlock_version;
 use crate::query::failure::Deadline;
 use crate::query::target::Target;
 use cores::Cores;
@@ -71,6 +74,8 @@ pub fn examine(config: &Config, host: &Host, urls: &[Target]) -> Vec<Finding> {
         kernel::io_uring(host, backend, ring.as_ref().copied()),
         kernel::locked_memory(host, config, cores),
         kernel::open_files(host, config, cores),
+        sandbox::landlock(config, landlock_version()),
+        sandbox::seccomp(host, config),
     ];
     findings.extend(network::check(host, config));
     let ports = network::udp_ports(config);
@@ -125,11 +130,13 @@ mod tests {
     use crate::doctor::host::made_up::MadeUp;
 
     /// Every check that there is, in its order.
-    const CHECKS: [&str; 18] = [
+    const CHECKS: [&str; 20] = [
         "kernel",
         "io_uring",
         "memlock",
         "nofile",
+        "landlock",
+        "seccomp",
         "rmem",
         "drops",
         "wmem",

@@ -21,8 +21,8 @@ use crate::config::{Config, HttpAddress, TlsFiles};
 /// The newest version of Landlock that this was tried with.
 const TRIED: ABI = ABI::V7;
 
-/// The first version that restricts TCP.
-const TCP_SINCE: u32 = ABI::V4 as u32;
+/// The first version of Landlock that restricts TCP.
+pub const TCP_SINCE: u32 = ABI::V4 as u32;
 
 /// What the tracker, and the libraries in it, read of the system: what the kernel counts, which CPUs and
 /// network cards there are, the time zone, chance. It looks up neither names nor users once it runs, so there is
@@ -104,15 +104,7 @@ impl Folders {
         let failed = |error: RulesetError| error.to_string();
         let status = self.rules().and_then(RulesetCreated::restrict_self);
         let status = status.map_err(failed)?;
-        let version = match status.landlock {
-            LandlockStatus::Available { effective_abi, .. } => effective_abi as u32,
-            LandlockStatus::NotEnabled => {
-                return Err("Landlock is switched off (see the kernel parameter lsm=)".to_owned());
-            }
-            LandlockStatus::NotImplemented => {
-                return Err("the kernel has no Landlock, or a filter hides it".to_owned());
-            }
-        };
+        let version = version_of(&status.landlock)?;
         if status.ruleset == RulesetStatus::NotEnforced {
             return Err("the kernel did not take the rules".to_owned());
         }
@@ -212,6 +204,31 @@ fn listed(folders: &[PathBuf]) -> String {
         .map(|path| path.display().to_string())
         .collect();
     names.join(", ")
+}
+
+/// The version of Landlock that the kernel has; the error is half a sentence. It is tried in a thread of its own, which
+/// ends with what it gave up.
+pub fn landlock_version() -> Result<u32, String> {
+    let try_it = || {
+        let rules = Ruleset::default().handle_access(AccessFs::from_all(ABI::V1));
+        let rules = rules.and_then(Ruleset::create);
+        let status = rules.and_then(RulesetCreated::restrict_self);
+        version_of(&status.map_err(|error| error.to_string())?.landlock)
+    };
+    let tried = std::thread::spawn(try_it).join();
+    tried.unwrap_or_else(|_| Err("it could not be tried".to_owned()))
+}
+
+fn version_of(status: &LandlockStatus) -> Result<u32, String> {
+    match status {
+        LandlockStatus::Available { effective_abi, .. } => Ok(*effective_abi as u32),
+        LandlockStatus::NotEnabled => {
+            Err("Landlock is switched off (see the kernel parameter lsm=)".to_owned())
+        }
+        LandlockStatus::NotImplemented => {
+            Err("the kernel has no Landlock, or a filter hides it".to_owned())
+        }
+    }
 }
 
 /// Whether a file lies where this process may no longer touch anything.

@@ -23,7 +23,7 @@ use nix::sys::prctl;
 
 use crate::config::Config;
 
-pub use files::{Folders, is_out_of_reach, reason};
+pub use files::{Folders, TCP_SINCE, is_out_of_reach, landlock_version, reason};
 pub use user::become_user;
 
 /// What is in force and what is not: sentences for the log, with their levels.
