@@ -173,6 +173,25 @@ fn everything_of_the_catalog_is_on_the_page_and_nothing_else() {
 }
 
 #[test]
+fn every_table_of_fixed_size_says_how_often_it_had_no_room() {
+    let (api, ..) = complete();
+    let page = Page::of(&api);
+    for table in [
+        "errands",
+        "credit_sessions",
+        "credit_sums",
+        "similar_older",
+        "similar_newer",
+        "login_sessions",
+        "login_names",
+        "login_networks",
+    ] {
+        let sample = format!("shoal_table_full_total{{table=\"{table}\"}}");
+        assert!(page.get(&sample) < 1.0, "{sample}");
+    }
+}
+
+#[test]
 fn what_was_sent_is_what_is_counted() {
     let (api, root, _files) = complete();
     let client = api.server.client();

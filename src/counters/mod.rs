@@ -117,6 +117,16 @@ pub enum Tally {
     AcceptFailed,
     /// Full scrapes that were begun to be sent.
     FullScrapes,
+    /// Errands that a core did not take, because it has as many as it keeps in mind.
+    ErrandsRefused,
+    /// As [`Refusals::credit_sessions`](crate::swarm::Refusals::credit_sessions).
+    CreditSessionsRefused,
+    /// As [`Refusals::credit_sums`](crate::swarm::Refusals::credit_sums).
+    CreditSumsRefused,
+    /// As [`Refusals::similar_older`](crate::swarm::Refusals::similar_older).
+    SimilarOlderRefused,
+    /// As [`Refusals::similar_newer`](crate::swarm::Refusals::similar_newer).
+    SimilarNewerRefused,
     /// Datagrams that the kernel dropped while it sieved.
     Sieved,
     /// 1 while the kernel sieves for this core.
@@ -193,7 +203,7 @@ impl Kind {
 }
 
 impl Tally {
-    const ALL: [(Self, &'static str); 40] = [
+    const ALL: [(Self, &'static str); 45] = [
         (Self::BytesReceived, "bytes_received"),
         (Self::BytesSent, "bytes_sent"),
         (Self::HandedOver, "handed_over"),
@@ -218,6 +228,11 @@ impl Tally {
         (Self::ConnectionsAborted, "connections_aborted"),
         (Self::AcceptFailed, "accept_failed"),
         (Self::FullScrapes, "full_scrapes"),
+        (Self::ErrandsRefused, "errands_refused"),
+        (Self::CreditSessionsRefused, "credit_sessions_refused"),
+        (Self::CreditSumsRefused, "credit_sums_refused"),
+        (Self::SimilarOlderRefused, "similar_older_refused"),
+        (Self::SimilarNewerRefused, "similar_newer_refused"),
         (Self::Sieved, "sieved"),
         (Self::Sieving, "sieving"),
         (Self::Torrents, "torrents"),
@@ -342,7 +357,7 @@ impl ThreadCounters {
         self.add(Count::Plain(tally), n);
     }
 
-    /// Replaces the value of a gauge.
+    /// Replaces the value of a gauge, or of what is counted elsewhere.
     pub fn set(&self, gauge: Tally, value: u64) {
         self.cells[Count::Plain(gauge).cell()].store(value, Ordering::Relaxed);
     }

@@ -8,7 +8,7 @@ use arc_swap::{ArcSwap, Cache};
 use super::announce::{Scene, Sender, Told};
 use super::ask::{Ask, Matter};
 use super::errand::UnderWay;
-use super::export::Export;
+use super::export::Exports;
 use super::mesh::{Full, Handover, Mesh, TravellingScrape};
 use super::rules::Rules;
 use super::sieve::Forgeries;
@@ -67,8 +67,8 @@ pub struct Shard {
     pub(super) forgeries: Forgeries,
     /// Which HTTP threads have got an answer in this turn and do not know yet.
     unrung: Vec<bool>,
-    /// Exports under way; the last one is worked at.
-    exports: Vec<Export>,
+    /// Exports under way.
+    exports: Exports,
     /// The one under way, if there is any.
     succession: Option<Box<Succession>>,
     pub(super) errands: UnderWay,
@@ -100,7 +100,7 @@ impl Shard {
             guard: Guard::new(Limits::default()),
             forgeries: Forgeries::default(),
             unrung,
-            exports: Vec::new(),
+            exports: Exports::default(),
             succession: None,
             errands: UnderWay::default(),
             sweep_second: 0,
@@ -205,8 +205,12 @@ impl Shard {
                         Matter::Scrape | Matter::Blank => self.fill_ask(ask),
                     }
                 }
-                Handover::Export(export) => self.exports.push(*export),
-                Handover::Errand(errand) => self.errands.take(*errand),
+                Handover::Export(export) => self.exports.take(*export),
+                Handover::Errand(errand) => {
+                    let was_taken = self.errands.take(*errand);
+                    let refused = u64::from(!was_taken);
+                    self.counters.tally(Tally::ErrandsRefused, refused);
+                }
                 Handover::Succession(succession) => {
                     self.swarms.write_changes(true);
                     self.succession = Some(succession);
@@ -345,10 +349,9 @@ impl Shard {
     /// True when this second's share of sweeping is not done yet, or an errand or export can go on. Asked after
     /// [`Self::about_to_sleep`], so that a buffer for the export is either seen or announced.
     pub fn has_more_to_do(&self) -> bool {
-        let can_go_on = |export: &Export| !export.is_blocked();
         self.sweep_due > 0
             || !self.errands.is_empty()
-            || self.exports.last().is_some_and(can_go_on)
+            || self.exports.can_go_on()
             || self
                 .succession
                 .as_ref()
@@ -365,14 +368,10 @@ impl Shard {
         }
     }
 
-    /// Goes on with an export, a bounded part of it.
+    /// Goes on with an export, a bounded part of it; the next turn with the next.
     pub fn export(&mut self) {
         let hashes = &self.access.hashes[self.mesh.me()];
-        if let Some(export) = self.exports.last_mut()
-            && export.go_on(&self.swarms, hashes)
-        {
-            self.exports.pop();
-        }
+        self.exports.go_on(&self.swarms, hashes);
     }
 
     /// What a scrape is told of a torrent of this core: nothing of those that are not served.

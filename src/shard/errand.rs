@@ -359,10 +359,13 @@ fn socket_addr(peer: PeerAddr) -> SocketAddr {
 pub(super) struct UnderWay(VecDeque<Errand>);
 
 impl UnderWay {
-    pub(super) fn take(&mut self, errand: Errand) {
-        if self.0.len() < ERRANDS_MAX {
+    /// Takes one more; false when there are too many, and whoever asked hears that nobody does it.
+    pub(super) fn take(&mut self, errand: Errand) -> bool {
+        let has_room = self.0.len() < ERRANDS_MAX;
+        if has_room {
             self.0.push_back(errand);
         }
+        has_room
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -559,15 +562,16 @@ mod tests {
     #[test]
     fn no_more_errands_are_taken_than_a_core_can_keep_in_mind() {
         let mut under_way = UnderWay::default();
+        let mut taken = 0;
         let mut answers: Vec<_> = (0..ERRANDS_MAX + 5)
             .map(|_| {
                 let (errand, answer) = Errand::sweep_all();
-                under_way.take(errand);
+                taken += usize::from(under_way.take(errand));
                 answer
             })
             .collect();
         let gone = answers.iter_mut().map(Receiver::try_recv);
         let gone = gone.filter(|answer| *answer == Err(TryRecvError::Closed));
-        assert_eq!(gone.count(), 5);
+        assert_eq!((taken, gone.count()), (ERRANDS_MAX, 5));
     }
 }

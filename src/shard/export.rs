@@ -1,6 +1,8 @@
 //! How all torrents leave a core, as totals or with their peers: a slice a turn, in buffers, to whoever
 //! asked.
 
+use std::collections::VecDeque;
+
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use super::similar::is_served;
@@ -34,6 +36,10 @@ enum Kind {
     Totals(ExportCursor, Stream<Row>),
     Swarms(Telling, Stream<u8>),
 }
+
+/// The exports of a core that are under way, which take turns: however many come, each goes on.
+#[derive(Default)]
+pub(super) struct Exports(VecDeque<Export>);
 
 /// Buffers that are filled and sent.
 struct Stream<T> {
@@ -85,6 +91,27 @@ impl Export {
     }
 }
 
+impl Exports {
+    pub(super) fn take(&mut self, export: Export) {
+        self.0.push_back(export);
+    }
+
+    /// False when all wait for empty buffers.
+    pub(super) fn can_go_on(&self) -> bool {
+        self.0.iter().any(|export| !export.is_blocked())
+    }
+
+    /// Visits a slice of the torrents for the one whose turn it is. That may be one that waits for a buffer, or
+    /// that nobody wants any more: only so is it noticed and let go.
+    pub(super) fn go_on(&mut self, swarms: &Swarms, hashes: &HashAccess) {
+        if let Some(mut export) = self.0.pop_front()
+            && !export.go_on(swarms, hashes)
+        {
+            self.0.push_back(export);
+        }
+    }
+}
+
 impl<T> Stream<T> {
     fn new(full: Sender<Chunk<T>>, spare: Receiver<Vec<T>>) -> Self {
         Self {
@@ -124,7 +151,72 @@ mod tests {
     use crossbeam_channel::bounded;
 
     use super::*;
-    use crate::swarm::Settings;
+    use crate::swarm::{PeerAddr, PeerAnnounce, Settings, State};
+
+    fn some_swarms() -> Swarms {
+        let mut swarms = Swarms::new(Settings {
+            seeds: [1, 2, 3, 4],
+            peer_timeout_s: 100,
+            remove_peerless: true,
+            memory_budget: None,
+            peer_details: false,
+        });
+        for number in 0..4 * SLICE as u32 {
+            let mut info_hash = InfoHash([0; InfoHash::LEN]);
+            info_hash.0[..4].copy_from_slice(&number.to_be_bytes());
+            let announce = PeerAnnounce {
+                info_hash,
+                peer: PeerAddr::V4([1, 2, 3, 4, 5, 6]),
+                state: State::Seeding,
+                completed: false,
+                wanted: 0,
+            };
+            let hash = swarms.hash(&info_hash);
+            swarms.announce(hash, &announce, 0, 0, &mut []);
+        }
+        swarms
+    }
+
+    #[test]
+    fn an_export_ends_however_many_come_after_it() {
+        let (swarms, hashes) = (some_swarms(), HashAccess::default());
+        let mut exports = Exports::default();
+        let (full, chunks) = bounded(1);
+        let (spare, spares) = bounded(1);
+        spare.send(Vec::with_capacity(8 * SLICE)).unwrap();
+        exports.take(Export::totals(full, spares));
+        // Those who are gone, those who take nothing, and those who begin all the time.
+        let mut others = Vec::new();
+        for turn in 0.. {
+            assert!(turn < 100, "it never ends");
+            if turn % 4 == 0 {
+                let (full, chunks) = bounded(1);
+                let (spare, spares) = bounded(1);
+                match turn % 12 {
+                    0 => {}
+                    4 => others.push((chunks, spare)),
+                    _ => {
+                        spare.send(Vec::with_capacity(8 * SLICE)).unwrap();
+                        others.push((chunks, spare));
+                    }
+                }
+                exports.take(Export::totals(full, spares));
+            }
+            assert!(exports.can_go_on());
+            exports.go_on(&swarms, &hashes);
+            if let Ok(chunk) = chunks.try_recv() {
+                assert!(chunk.last);
+                assert_eq!(chunk.rows.len(), swarms.len());
+                break;
+            }
+        }
+        // Nobody wants any of them.
+        drop(others);
+        for _ in 0..100 {
+            exports.go_on(&swarms, &hashes);
+        }
+        assert!(exports.0.is_empty());
+    }
 
     #[test]
     fn a_buffer_that_comes_back_while_the_core_falls_asleep_keeps_it_awake() {

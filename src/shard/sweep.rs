@@ -52,6 +52,15 @@ impl Shard {
     }
 
     pub(super) fn publish_gauges(&self) {
+        let refusals = self.swarms.refusals();
+        for (count, value) in [
+            (Tally::CreditSessionsRefused, refusals.credit_sessions),
+            (Tally::CreditSumsRefused, refusals.credit_sums),
+            (Tally::SimilarOlderRefused, refusals.similar_older),
+            (Tally::SimilarNewerRefused, refusals.similar_newer),
+        ] {
+            self.counters.set(count, value);
+        }
         let (gauges, memory) = (self.swarms.gauges(), self.swarms.memory());
         self.counters.set(Tally::Downloads, gauges.completed);
         for (gauge, value) in [

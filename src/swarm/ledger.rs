@@ -24,12 +24,12 @@ use crate::wire::{InfoHash, PeerId};
 /// Sessions of a key on a torrent. Another one takes the place of the one that was silent for longest.
 const SESSIONS_A_TORRENT: usize = 16;
 
-/// Most sessions of a core, some 600 MB of them; without room, newcomers have none.
-const SESSIONS_MAX: usize = 1 << 22;
+/// Most sessions of a core, some 600 MB of them; without room, newcomers have none. Tests are to see it.
+const SESSIONS_MAX: usize = if cfg!(test) { 1 << 14 } else { 1 << 22 };
 
 /// Most sums of a core, some 70 MB of them, should nobody fetch them. Without room for a new one, sessions
 /// stay where they are, and what comes later is worth more.
-const SUMS_MAX: usize = 1 << 20;
+const SUMS_MAX: usize = if cfg!(test) { 1 << 13 } else { 1 << 20 };
 
 /// What is to be credited to the holder of a key for a torrent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -112,6 +112,9 @@ impl Transfers {
 pub(super) struct Ledger {
     sessions: Table<Session>,
     transfers: Transfers,
+    /// Announces that found [`SESSIONS_MAX`] or [`SUMS_MAX`] reached.
+    pub(super) sessions_refused: u64,
+    pub(super) sums_refused: u64,
 }
 
 impl Ledger {
@@ -141,7 +144,9 @@ impl Ledger {
         } = announce;
         let hash = hash(said.key, info_hash, keys);
         let sum = self.transfers.position(hash, said.key, info_hash);
-        if sum.is_none() && !(may_grow && self.transfers.len() < SUMS_MAX) {
+        let has_room = self.transfers.len() < SUMS_MAX;
+        if sum.is_none() && !(may_grow && has_room) {
+            self.sums_refused += u64::from(!has_room);
             return;
         }
         let mut others = Others::default();
@@ -157,7 +162,11 @@ impl Ledger {
             let session = self.sessions.get_mut(position);
             session.hear(peer, *state, said, now_s, timeout_s)
         } else {
-            let room = may_grow && self.sessions.len() < SESSIONS_MAX;
+            let has_room = self.sessions.len() < SESSIONS_MAX;
+            let room = may_grow && has_room;
+            if *state != State::Stopped {
+                self.sessions_refused += u64::from(!has_room);
+            }
             if *state == State::Stopped || !room && others.count == 0 {
                 return;
             }

@@ -294,6 +294,19 @@ pub struct Memory {
     pub similar: usize,
 }
 
+/// How often a table had no room for something, since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Refusals {
+    /// Clients of a key that got no session, or another's place, as a core has room for no more sessions.
+    pub credit_sessions: u64,
+    /// Announces that were not credited, because what was credited before is not fetched.
+    pub credit_sums: u64,
+    /// Torrents that do not stand for those that are similar, as others with the same signature do.
+    pub similar_older: u64,
+    /// Announces for info-hashes that a similar one stands for, of which nobody is told.
+    pub similar_newer: u64,
+}
+
 /// All swarms of a core.
 pub struct Swarms {
     records: Records,
@@ -418,6 +431,17 @@ impl Swarms {
             details: self.details.as_ref().map_or(0, |table| table.bytes()),
             ledger: self.ledger.as_ref().map_or(0, |ledger| ledger.bytes()),
             similar: self.similar_bytes(),
+        }
+    }
+
+    /// How often a table had no room for something.
+    pub fn refusals(&self) -> Refusals {
+        let (ledger, similar) = (self.ledger.as_ref(), self.similar.as_ref());
+        Refusals {
+            credit_sessions: ledger.map_or(0, |ledger| ledger.sessions_refused),
+            credit_sums: ledger.map_or(0, |ledger| ledger.sums_refused),
+            similar_older: similar.map_or(0, |similar| similar.older_refused),
+            similar_newer: similar.map_or(0, |similar| similar.newer_refused),
         }
     }
 

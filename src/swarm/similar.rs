@@ -40,6 +40,9 @@ pub(super) struct Similar {
     newer: Table<Newer>,
     /// Newer ones that this pass of the sweep has not seen; the last of them is next.
     unswept: usize,
+    /// Torrents and announces that found [`OLDER_MAX`] or [`NEWER_MAX`] reached.
+    pub(super) older_refused: u64,
+    pub(super) newer_refused: u64,
 }
 
 /// An info-hash that is answered from the swarm of another, and when it was announced last.
@@ -71,6 +74,8 @@ impl Similar {
             older: Index::for_entries(0),
             newer: Table::default(),
             unswept: 0,
+            older_refused: 0,
+            newer_refused: 0,
         }
     }
 
@@ -113,6 +118,8 @@ impl Similar {
         });
         if others < OLDER_MAX {
             self.older.insert(hash_of(position), position, hash_of);
+        } else {
+            self.older_refused += 1;
         }
     }
 
@@ -144,6 +151,8 @@ impl Similar {
                 heard_s: now_s,
             };
             self.newer.push(newer, keys);
+        } else {
+            self.newer_refused += 1;
         }
     }
 

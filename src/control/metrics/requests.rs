@@ -155,6 +155,11 @@ static FULL_SCRAPES: Metric = Metric::counter(
     &[],
     "Full scrapes that were begun to be sent",
 );
+pub(super) static NO_ROOM: Metric = Metric::counter(
+    "shoal_table_full_total",
+    &["table"],
+    "Times that a table of fixed size had no room, so that something was left out or the oldest entry went",
+);
 static TORRENTS: Metric = Metric::gauge(
     "shoal_torrents",
     &["core"],
@@ -182,7 +187,7 @@ static CONNECTIONS_OPEN: Metric = Metric::gauge(
 );
 
 /// All of this file.
-pub(super) static METRICS: [&Metric; 35] = [
+pub(super) static METRICS: [&Metric; 36] = [
     &REQUESTS,
     &ANSWERS,
     &ERRORS,
@@ -213,6 +218,7 @@ pub(super) static METRICS: [&Metric; 35] = [
     &CONNECTIONS_ABORTED,
     &ACCEPT_FAILED,
     &FULL_SCRAPES,
+    &NO_ROOM,
     &TORRENTS,
     &PEERS,
     &DOWNLOADS,
@@ -228,6 +234,8 @@ enum Place {
     Thread(&'static Metric),
     /// One value over all threads.
     All(&'static Metric),
+    /// The same of a table of this name.
+    Table(&'static str),
     /// The sum of others.
     Nowhere,
 }
@@ -264,6 +272,9 @@ pub(super) fn collect(state: &Parts, page: &mut Page) {
                 Place::Core(metric, labels) => by_number(page, metric, labels, &cores, tally),
                 Place::Thread(metric) => by_number(page, metric, &[], &threads, tally),
                 Place::All(metric) => page.set(metric, n),
+                Place::Table(name) => {
+                    page.family(&NO_ROOM).add(&[name], n);
+                }
                 Place::Nowhere => {}
             },
         }
@@ -318,6 +329,11 @@ fn place(tally: Tally) -> Place {
         Tally::ConnectionsAborted => Place::All(&CONNECTIONS_ABORTED),
         Tally::AcceptFailed => Place::All(&ACCEPT_FAILED),
         Tally::FullScrapes => Place::All(&FULL_SCRAPES),
+        Tally::ErrandsRefused => Place::Table("errands"),
+        Tally::CreditSessionsRefused => Place::Table("credit_sessions"),
+        Tally::CreditSumsRefused => Place::Table("credit_sums"),
+        Tally::SimilarOlderRefused => Place::Table("similar_older"),
+        Tally::SimilarNewerRefused => Place::Table("similar_newer"),
         Tally::Sieved => core(&SIEVED),
         Tally::Sieving => core(&SIEVING),
         Tally::Torrents => core(&TORRENTS),

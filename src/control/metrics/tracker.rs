@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use nix::sys::statvfs::statvfs;
 
 use super::page::{Metric, Page, Value};
+use super::requests::NO_ROOM;
 use crate::control::counters::Login;
 use crate::control::state::Parts;
 use crate::counters::UniqueSet;
@@ -286,6 +287,9 @@ pub(super) fn collect(state: &Parts, page: &mut Page) {
     }
     page.set(&LOGOUTS, control.logouts);
     page.set(&SESSIONS, state.sessions.open(now.uptime_s) as u64);
+    for (table, n) in state.sessions.let_go() {
+        page.family(&NO_ROOM).add(&[table], n);
+    }
     for (reason, n) in control.refusals() {
         page.family(&REFUSALS).add(&[reason], n);
     }

@@ -55,8 +55,13 @@ impl Lockout {
     /// The password was right: the name begins anew. What else its network has failed at stays, or
     /// whoever has one password could try others without end.
     pub(super) fn succeeded(&mut self, attempt: &Attempt) {
-        self.names.0.remove(&attempt.name);
+        self.names.tallies.remove(&attempt.name);
         self.networks.take_back(&attempt.network);
+    }
+
+    /// How many names and networks were forgotten to make room for others.
+    pub(super) fn let_go(&self) -> (u64, u64) {
+        (self.names.let_go, self.networks.let_go)
     }
 
     /// The password was never looked at.
@@ -75,11 +80,18 @@ fn network(from: IpAddr) -> IpAddr {
 }
 
 /// The failures of each.
-struct Failures<K>(HashMap<K, Tally>);
+struct Failures<K> {
+    tallies: HashMap<K, Tally>,
+    /// Those that went to make room.
+    let_go: u64,
+}
 
 impl<K> Default for Failures<K> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self {
+            tallies: HashMap::new(),
+            let_go: 0,
+        }
     }
 }
 
@@ -107,29 +119,33 @@ impl Tally {
 
 impl<K: Hash + Eq + Clone> Failures<K> {
     fn wait_s(&self, key: &K, now_s: u32) -> u32 {
-        self.0.get(key).map_or(0, |tally| tally.wait_s(now_s))
+        self.tallies.get(key).map_or(0, |tally| tally.wait_s(now_s))
     }
 
     fn count(&mut self, key: &K, now_s: u32) {
-        let before = self.0.get(key).map_or(0, |tally| tally.failures(now_s));
-        if self.0.len() >= ENTRIES_MAX && !self.0.contains_key(key) {
-            let oldest = self.0.iter().min_by_key(|(_, tally)| tally.last_s);
+        let before = self
+            .tallies
+            .get(key)
+            .map_or(0, |tally| tally.failures(now_s));
+        if self.tallies.len() >= ENTRIES_MAX && !self.tallies.contains_key(key) {
+            let oldest = self.tallies.iter().min_by_key(|(_, tally)| tally.last_s);
             if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
-                self.0.remove(&oldest);
+                self.tallies.remove(&oldest);
+                self.let_go += 1;
             }
         }
         let tally = Tally {
             failures: COUNTED_MAX.min(before + 1),
             last_s: now_s,
         };
-        self.0.insert(key.clone(), tally);
+        self.tallies.insert(key.clone(), tally);
     }
 
     fn take_back(&mut self, key: &K) {
-        if let Some(tally) = self.0.get_mut(key) {
+        if let Some(tally) = self.tallies.get_mut(key) {
             tally.failures = tally.failures.saturating_sub(1);
             if tally.failures == 0 {
-                self.0.remove(key);
+                self.tallies.remove(key);
             }
         }
     }
@@ -216,7 +232,7 @@ mod tests {
             let attempt = lockout.begin("root", HOME, n).expect("no wait");
             lockout.take_back(&attempt);
         }
-        assert!(lockout.names.0.is_empty() && lockout.networks.0.is_empty());
+        assert!(lockout.names.tallies.is_empty() && lockout.networks.tallies.is_empty());
         for n in 0..4 {
             assert!(lockout.begin(&format!("name{n}"), HOME, 0).is_ok());
         }
@@ -233,9 +249,13 @@ mod tests {
             assert!(lockout.begin(&"x".repeat(n as usize), at(n), n).is_ok() || n >= 64);
             assert!(lockout.begin(&n.to_string(), at(n), n).is_ok());
         }
-        assert_eq!(lockout.names.0.len(), ENTRIES_MAX);
-        assert_eq!(lockout.networks.0.len(), ENTRIES_MAX);
-        assert!(lockout.names.0.keys().all(|name| name.len() <= 64));
-        assert!(!lockout.networks.0.contains_key(&at(0)), "the oldest went");
+        assert_eq!(lockout.names.tallies.len(), ENTRIES_MAX);
+        assert_eq!(lockout.networks.tallies.len(), ENTRIES_MAX);
+        assert_eq!(lockout.let_go(), (100 + 65, 100));
+        assert!(lockout.names.tallies.keys().all(|name| name.len() <= 64));
+        assert!(
+            !lockout.networks.tallies.contains_key(&at(0)),
+            "the oldest went"
+        );
     }
 }

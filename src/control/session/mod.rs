@@ -108,6 +108,16 @@ impl Sessions {
         self.table().len(now_s)
     }
 
+    /// How many entries of each table went because there was no room for another.
+    pub(super) fn let_go(&self) -> [(&'static str, u64); 3] {
+        let (names, networks) = self.lockout().let_go();
+        [
+            ("login_sessions", self.table().let_go),
+            ("login_names", names),
+            ("login_networks", networks),
+        ]
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         // Every change is one call, so the table is whole whatever became of the last holder.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)

@@ -21,7 +21,11 @@ const NOTICES_MAX: usize = 4;
 
 /// All sessions. Times are seconds of the tracker's clock.
 #[derive(Default)]
-pub(super) struct Table(HashMap<Digest, Session>);
+pub(super) struct Table {
+    sessions: HashMap<Digest, Session>,
+    /// Those that ended to make room.
+    pub(super) let_go: u64,
+}
 
 struct Session {
     user: Arc<str>,
@@ -42,11 +46,15 @@ impl Session {
 impl Table {
     /// Begins a session.
     pub(super) fn begin(&mut self, id: Digest, user: &str, hash: Secret, now_s: u32) {
-        self.0.retain(|_, session| !session.is_over(now_s));
-        if self.0.len() >= SESSIONS_MAX {
-            let idle = self.0.iter().min_by_key(|(_, session)| session.seen_s);
+        self.sessions.retain(|_, session| !session.is_over(now_s));
+        if self.sessions.len() >= SESSIONS_MAX {
+            let idle = self
+                .sessions
+                .iter()
+                .min_by_key(|(_, session)| session.seen_s);
             if let Some(idle) = idle.map(|(id, _)| *id) {
-                self.0.remove(&idle);
+                self.sessions.remove(&idle);
+                self.let_go += 1;
             }
         }
         let session = Session {
@@ -56,14 +64,14 @@ impl Table {
             seen_s: now_s,
             notices: Vec::new(),
         };
-        self.0.insert(id, session);
+        self.sessions.insert(id, session);
     }
 
     /// Whose session this is; it is not idle now.
     pub(super) fn see(&mut self, id: &Digest, now_s: u32) -> Option<Arc<str>> {
-        let session = self.0.get_mut(id)?;
+        let session = self.sessions.get_mut(id)?;
         if session.is_over(now_s) {
-            self.0.remove(id);
+            self.sessions.remove(id);
             return None;
         }
         session.seen_s = now_s;
@@ -72,18 +80,18 @@ impl Table {
 
     /// Ends a session; false if there is none.
     pub(super) fn end(&mut self, id: &Digest) -> bool {
-        self.0.remove(id).is_some()
+        self.sessions.remove(id).is_some()
     }
 
     /// Ends the sessions of those who are no users any more, or have another password.
     pub(super) fn keep(&mut self, users: &Secrets) {
-        self.0
+        self.sessions
             .retain(|_, session| users.get(&*session.user) == Some(&session.hash));
     }
 
     /// Something to be shown on the next page.
     pub(super) fn notify(&mut self, id: &Digest, notice: Notice) {
-        if let Some(session) = self.0.get_mut(id) {
+        if let Some(session) = self.sessions.get_mut(id) {
             if session.notices.len() >= NOTICES_MAX {
                 session.notices.remove(0);
             }
@@ -93,13 +101,16 @@ impl Table {
 
     /// What is to be shown, once.
     pub(super) fn take_notices(&mut self, id: &Digest) -> Vec<Notice> {
-        let session = self.0.get_mut(id);
+        let session = self.sessions.get_mut(id);
         session.map_or_else(Vec::new, |session| std::mem::take(&mut session.notices))
     }
 
     /// Sessions that are open.
     pub(super) fn len(&self, now_s: u32) -> usize {
-        let open = self.0.values().filter(|session| !session.is_over(now_s));
+        let open = self
+            .sessions
+            .values()
+            .filter(|session| !session.is_over(now_s));
         open.count()
     }
 }
@@ -129,7 +140,7 @@ mod tests {
         assert!(is_open(&mut table, 1, 100 + 3599));
         assert!(is_open(&mut table, 1, 100 + 3599 + 3599));
         assert!(!is_open(&mut table, 1, 100 + 3599 + 3599 + 3600));
-        assert!(table.0.is_empty());
+        assert!(table.sessions.is_empty());
     }
 
     #[test]
@@ -152,7 +163,8 @@ mod tests {
         }
         assert!(is_open(&mut table, 0, 1001));
         table.begin(id(SESSIONS_MAX), "root", hash(), 1002);
-        assert_eq!(table.0.len(), SESSIONS_MAX);
+        assert_eq!(table.sessions.len(), SESSIONS_MAX);
+        assert_eq!(table.let_go, 1);
         assert!(is_open(&mut table, 0, 1003) && !is_open(&mut table, 1, 1003));
     }
 

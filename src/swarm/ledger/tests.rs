@@ -406,3 +406,29 @@ fn the_sessions_of_a_forgotten_torrent_end_and_what_they_had_earned_stays() {
     assert_eq!(sessions(&swarms), 0);
     assert_eq!(taken(&mut swarms)[&(1, info_hash(1))].uploaded, 40);
 }
+
+#[test]
+fn who_finds_no_room_for_his_credits_is_counted() {
+    let mut swarms = keeping();
+    let credit = |swarms: &mut Swarms, keys: std::ops::Range<usize>| {
+        for key in keys {
+            hear(
+                swarms,
+                peer_v4(1),
+                &started(said(key as u32 + 1, 1, 0, 0)),
+                0,
+            );
+        }
+    };
+    credit(&mut swarms, 0..SUMS_MAX + 7);
+    let refusals = swarms.refusals();
+    assert_eq!((refusals.credit_sums, refusals.credit_sessions), (7, 0));
+    // Somebody fetches them, and others come until there is no room for their sessions either.
+    taken(&mut swarms);
+    credit(&mut swarms, SUMS_MAX..2 * SUMS_MAX);
+    taken(&mut swarms);
+    assert_eq!(2 * SUMS_MAX, SESSIONS_MAX);
+    credit(&mut swarms, 2 * SUMS_MAX..2 * SUMS_MAX + 5);
+    let refusals = swarms.refusals();
+    assert_eq!((refusals.credit_sums, refusals.credit_sessions), (7, 5));
+}

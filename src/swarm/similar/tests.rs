@@ -240,6 +240,9 @@ fn a_crowd_with_one_signature_neither_slows_a_look_up_nor_fills_the_memory() {
         false
     });
     assert_eq!(looked_at, OLDER_MAX);
+    let refused = swarms.refusals().similar_older;
+    // Some of them are answered from an older one.
+    assert!((49_000..50_000).contains(&refused), "{refused}");
 }
 
 #[test]
@@ -255,6 +258,7 @@ fn newer_info_hashes_are_bounded_and_forgotten_when_nobody_announces_them() {
     }
     assert_eq!(swarms.len(), 1);
     assert_eq!(exported(&swarms, 1000).len(), 1 + NEWER_MAX);
+    assert_eq!(swarms.refusals().similar_newer, 500);
     assert!(swarms.memory_bytes() - without < 3 << 20);
     let now_s = TIMEOUT_S;
     announce(&mut swarms, by(old, 1), now_s - 1);
