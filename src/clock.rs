@@ -25,7 +25,7 @@ struct Shared {
     /// By how much the wall clock was set forward since the start.
     set_by_s: AtomicI64,
     /// The second of uptime in which it was looked at.
-    looked_s: AtomicU64,
+    looked_in: AtomicU64,
 }
 
 /// How long something takes. Tests cannot advance it.
@@ -80,12 +80,12 @@ impl Clock {
         let passed = instant.saturating_duration_since(self.started);
         let passed_s = passed.as_secs() + shift_s;
         let steady_s = self.started_unix_s + passed_s;
-        let looked_s = shared.looked_s.load(Ordering::Relaxed);
+        let looked_s = shared.looked_in.load(Ordering::Relaxed);
         if passed_s > looked_s {
-            let (mine, other) = (Ordering::Relaxed, Ordering::Relaxed);
+            let one = Ordering::Relaxed;
             let looks = shared
-                .looked_s
-                .compare_exchange(looked_s, passed_s, mine, other);
+                .looked_in
+                .compare_exchange(looked_s, passed_s, one, one);
             if looks.is_ok() {
                 shared.follow(wall_s().saturating_add(shift_s), steady_s);
             }
@@ -135,7 +135,7 @@ mod tests {
             (NOON + 3600, NOON, 3600),
             (NOON + 3602, NOON + 1, 3600),
             (NOON + 2, NOON + 2, 0),
-            (0, NOON, -(NOON as i64)),
+            (0, NOON, -NOON.cast_signed()),
             (NOON, NOON, 0),
         ] {
             shared.follow(wall_s, steady_s);

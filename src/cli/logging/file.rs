@@ -189,15 +189,13 @@ impl Place {
         };
         let found = file.metadata()?;
         if let Some((uid, gid)) = self.owner {
-            match (found.is_file(), found.nlink()) {
-                (true, 1) if Uid::effective().is_root() => fchown(&file, Some(uid), Some(gid))?,
-                // We have become that user meanwhile, or somebody has just removed it.
-                (true, 0 | 1) => {}
-                (true, _) => {
-                    return refused("a file with several names; remove the others");
-                }
-                // A device is everybody's.
-                (false, _) => {}
+            // A device is everybody's.
+            if found.is_file() && found.nlink() > 1 {
+                return refused("a file with several names; remove the others");
+            }
+            // Later we are that user ourselves.
+            if found.is_file() && Uid::effective().is_root() {
+                fchown(&file, Some(uid), Some(gid))?;
             }
         }
         if found.file_type().is_fifo() {
