@@ -180,6 +180,7 @@ fn every_table_of_fixed_size_says_how_often_it_had_no_room() {
         "errands",
         "credit_sessions",
         "credit_sums",
+        "http_questions",
         "similar_older",
         "similar_newer",
         "login_sessions",

@@ -117,6 +117,8 @@ pub enum Tally {
     AcceptFailed,
     /// Full scrapes that were begun to be sent.
     FullScrapes,
+    /// Requests that waited for a form to put their question on, because all of the HTTP thread's were in use.
+    QuestionsPutOff,
     /// Errands that a core did not take, because it has as many as it keeps in mind.
     ErrandsRefused,
     /// As [`Refusals::credit_sessions`](crate::swarm::Refusals::credit_sessions).
@@ -203,7 +205,7 @@ impl Kind {
 }
 
 impl Tally {
-    const ALL: [(Self, &'static str); 45] = [
+    const ALL: [(Self, &'static str); 46] = [
         (Self::BytesReceived, "bytes_received"),
         (Self::BytesSent, "bytes_sent"),
         (Self::HandedOver, "handed_over"),
@@ -228,6 +230,7 @@ impl Tally {
         (Self::ConnectionsAborted, "connections_aborted"),
         (Self::AcceptFailed, "accept_failed"),
         (Self::FullScrapes, "full_scrapes"),
+        (Self::QuestionsPutOff, "questions_put_off"),
         (Self::ErrandsRefused, "errands_refused"),
         (Self::CreditSessionsRefused, "credit_sessions_refused"),
         (Self::CreditSumsRefused, "credit_sums_refused"),

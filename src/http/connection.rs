@@ -282,6 +282,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// others meanwhile, but that it takes long is not its client's fault.
     async fn await_room(&mut self) -> Result<(), Doom> {
         let thread = Rc::clone(&self.thread);
+        thread.counters.tally(Tally::QuestionsPutOff, 1);
         let mut room = thread.asks.room();
         let room = |cx: &mut Context<'_>| Pin::new(&mut room).poll(cx);
         let form = self.place.unless_doomed(room).await;

@@ -12,7 +12,6 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Cache};
 use crossbeam_channel::Sender;
 use log::warn;
-use nix::errno::Errno;
 use socket2::Socket;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::task::{JoinSet, spawn_local};
@@ -34,7 +33,7 @@ use crate::control::Event;
 use crate::counters::{Tally, ThreadCounters};
 use crate::gate::access::Access;
 use crate::gate::flood::{Guard, Limits};
-use crate::net::tcp::accept_remedy;
+use crate::net::tcp::{accept_remedy, is_of_the_client};
 use crate::seldom::Seldom;
 use crate::shard::Counter;
 
@@ -225,8 +224,7 @@ async fn accept(listener: Listener, door: Arc<Door>, thread: Rc<Thread>) -> Infa
                 }
             }
             Err(error) => {
-                // A client that is gone already is its own affair; anything else concerns us all.
-                if error.raw_os_error() == Some(Errno::ECONNABORTED as i32) {
+                if is_of_the_client(&error) {
                     thread.counters.tally(Tally::ConnectionsAborted, 1);
                     continue;
                 }

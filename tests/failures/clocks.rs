@@ -129,7 +129,7 @@ fn a_clock_that_is_set_right_after_the_start_is_believed_and_connection_ids_stay
         expect_served_at(&client, id);
         expect_served_at(&client, client.connect());
     }
-    super::stop(tracker);
+    tracker.stop();
 }
 
 #[test]

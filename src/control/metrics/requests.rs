@@ -329,6 +329,7 @@ fn place(tally: Tally) -> Place {
         Tally::ConnectionsAborted => Place::All(&CONNECTIONS_ABORTED),
         Tally::AcceptFailed => Place::All(&ACCEPT_FAILED),
         Tally::FullScrapes => Place::All(&FULL_SCRAPES),
+        Tally::QuestionsPutOff => Place::Table("http_questions"),
         Tally::ErrandsRefused => Place::Table("errands"),
         Tally::CreditSessionsRefused => Place::Table("credit_sessions"),
         Tally::CreditSumsRefused => Place::Table("credit_sums"),

@@ -14,7 +14,7 @@ use super::super::thread::{Parts, runtime};
 use super::*;
 use crate::clock::Clock;
 use crate::config::Secret;
-use crate::counters::{Family, Kind, ThreadCounters};
+use crate::counters::{Family, Kind, Tally, ThreadCounters};
 use crate::gate::access::Access;
 use crate::gate::connection_id::ConnectionIds;
 use crate::gate::flood::Limits;
@@ -116,6 +116,7 @@ fn rules() -> Rules {
     Rules {
         shard: shard::Rules {
             connection_ids: ConnectionIds::new([0; 16], 120),
+            started_unix_s: 0,
             listeners: Vec::new(),
             steering: Steering::new(7, 1),
             interval_s: 1800,
@@ -159,6 +160,7 @@ fn a_client_that_had_to_wait_for_a_form_is_counted_once_and_pays_once() {
         let received = Count::Received(Protocol::Http, Family::Ip4, Kind::Announce);
         assert_eq!(scene.count(received), 1);
         assert_eq!(scene.count(Count::Faulted(Fault::SourceOverRate)), 0);
+        assert_eq!(scene.count(Count::Plain(Tally::QuestionsPutOff)), 1);
     });
 }
 
