@@ -247,6 +247,17 @@ mod tests {
     }
 
     #[test]
+    fn of_all_bytes_and_pairs_of_bytes_none_is_a_control_character_in_the_log() {
+        for first in 0..=u8::MAX {
+            for second in 0..=u8::MAX {
+                let line = Path(&[b'/', first, second]).to_string();
+                assert!(!line.contains(char::is_control), "{line:?}");
+                assert!(line.is_ascii(), "{line:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_key_is_not_told_where_its_path_has_a_slip() {
         let key = "0123456789abcdefghijklmnopqrstuv";
         for path in [

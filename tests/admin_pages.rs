@@ -288,6 +288,45 @@ fn names_reasons_and_client_ids_are_text_wherever_they_are_shown() {
 }
 
 #[test]
+fn none_of_many_hostile_names_makes_an_element_or_an_attribute() {
+    let admin = Admin::start();
+    let path = format!("/admin/torrents/{LOWER}");
+    let mut shown = 0;
+    for name in [
+        "<script>SEED()</script>",
+        "</title><script>SEED()</script>",
+        "</h1><img src=x onerror=SEED()>",
+        "\"><svg onload=SEED()>",
+        "' onmouseover='SEED()",
+        "\" onfocus=\"SEED()\" autofocus=\"",
+        "<!--<SEED-->",
+        "]]><SEED>",
+        "<a href=\"javascript:SEED()\">x</a>",
+        "<SEED\u{2028}x",
+        "\u{ff1c}SEED\u{ff1e}<SEED>",
+        "&lt;SEED&gt;<SEED",
+    ] {
+        admin.name(LOWER, name);
+        let searched = format!("/admin/torrents?{}", logged_in::form(&[("q", name)]));
+        for page in [&path, "/admin/torrents", &searched] {
+            let text = admin.user.page(page);
+            for (at, _) in text.match_indices("SEED") {
+                // What could end the text or the attribute that it stands in is not there raw.
+                let before = &text[..at];
+                let element = before.rfind('<').unwrap();
+                let inside = before.rfind('>').is_none_or(|end| end < element);
+                let quoted = before[element..].matches('"').count() % 2 == 1;
+                assert!(!inside || quoted, "{page}: {name}: {text}");
+                assert!(!before.ends_with('<'), "{page}: {name}");
+                shown += 1;
+            }
+        }
+    }
+    println!("{shown} places");
+    assert!(shown >= 12 * 3, "{shown}");
+}
+
+#[test]
 fn paths_that_name_nothing_are_told_apart_from_torrents() {
     let admin = Admin::start();
     for path in [

@@ -82,6 +82,7 @@ fn a_head_of_a_megabyte_is_refused_and_not_kept() {
             browser.expect_close();
         }
         let after = settled(tracker.id(), files);
+        println!("{backend}: {before} kB became {after} kB");
         assert!(after < before + 4096, "{before} kB became {after} kB");
     }
 }

@@ -91,6 +91,7 @@ fn a_client_cannot_put_words_into_the_mouth_of_its_proxy() {
         let door = behind_header(ProxyHeader::XForwardedFor, &["127.0.0.1/32"]);
         let server = start(backend, door);
         let mut proxy = Browser::of(server.http_address());
+        let mut not_believed = 0;
         for (number, values) in [
             &["192.0.2.99, 203.0.113.7"][..],
             &["192.0.2.99", "203.0.113.7"],
@@ -106,6 +107,7 @@ fn a_client_cannot_put_words_into_the_mouth_of_its_proxy() {
             let target = announce(&hash, 6881, 10, "started");
             proxy.get_with(&target, &lines(ProxyHeader::XForwardedFor, values));
             expect_peer(&server, &hash, "203.0.113.7:6881");
+            not_believed += 1;
         }
         // A header that nobody asked about says nothing.
         let target = announce(&hash(90), 6881, 10, "started");
@@ -116,6 +118,7 @@ fn a_client_cannot_put_words_into_the_mouth_of_its_proxy() {
         let target = announce(&hash(91), 6881, 10, "started") + "&ip=192.0.2.99&ipv4=192.0.2.99";
         proxy.get_with(&target, "X-Forwarded-For: 203.0.113.7\r\n");
         expect_peer(&server, &hash(91), "203.0.113.7:6881");
+        assert_eq!(not_believed + 2, 8);
     }
 }
 

@@ -5,6 +5,7 @@ mod in_process;
 mod tls;
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::thread;
@@ -116,6 +117,53 @@ fn a_client_that_comes_back_resumes_its_session_and_is_counted() {
                     |totals: &shoal::counters::Totals| totals.tally(Tally::TlsResumed) == resumed;
                 secure.server.wait_until("counted", counted);
             }
+        }
+    }
+}
+
+/// The first bytes of a client that knows no version above this one, as RFC 5246 has them.
+fn hello_of(version: [u8; 2]) -> Vec<u8> {
+    let suites = [0xc0, 0x2b, 0xc0, 0x2f, 0xc0, 0x09, 0xc0, 0x13, 0x00, 0x2f];
+    let extensions: [&[u8]; 4] = [
+        // Signatures: ECDSA and RSA with SHA-256. Groups: X25519 and P-256. Points: as they are.
+        &[0, 13, 0, 6, 0, 4, 4, 3, 8, 4],
+        &[0, 10, 0, 6, 0, 4, 0, 29, 0, 23],
+        &[0, 11, 0, 2, 1, 0],
+        // The extended master secret (RFC 7627).
+        &[0, 23, 0, 0],
+    ];
+    let extensions = extensions.concat();
+    let mut hello = version.to_vec();
+    hello.extend([7; 32]);
+    hello.extend([0, 0, suites.len() as u8]);
+    hello.extend(suites);
+    // No compression.
+    hello.extend([1, 0, 0, extensions.len() as u8]);
+    hello.extend(extensions);
+    let len = hello.len() as u8;
+    [&[0x16, 3, 1, 0, len + 4, 1, 0, 0, len], &hello[..]].concat()
+}
+
+#[test]
+fn versions_before_tls_1_2_are_refused() {
+    const HANDSHAKE: u8 = 0x16;
+    const ALERT: u8 = 0x15;
+    for backend in BACKENDS {
+        let secure = Secure::start(backend);
+        let told = [[3, 0], [3, 1], [3, 2], [3, 3]].map(|version| {
+            let mut stream = TcpStream::connect(secure.server.http_address()).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.write_all(&hello_of(version)).unwrap();
+            let mut record = [0; 5];
+            stream.read_exact(&mut record).unwrap();
+            let mut body = vec![0; usize::from(record[4])];
+            stream.read_exact(&mut body).unwrap();
+            (record[0], body)
+        });
+        // The same words are understood as TLS 1.2, so it is the version that is refused.
+        assert_eq!(told[3].0, HANDSHAKE);
+        for (kind, body) in &told[..3] {
+            assert_eq!((*kind, &body[..]), (ALERT, &[2, 70][..]));
         }
     }
 }

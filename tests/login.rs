@@ -270,6 +270,29 @@ fn who_fails_too_often_has_to_wait_even_with_the_right_password() {
 }
 
 #[test]
+fn an_hour_leaves_69_guesses_at_the_password_of_a_name_from_however_many_addresses() {
+    let api = start();
+    let (mut guesses, mut hour_s) = (0, 3600);
+    for n in 0..1000_u32 {
+        let [.., high, low] = n.to_be_bytes();
+        let refused = log_in_from(&api, [127, 1, high, low], USER, "wrong");
+        match refused.status {
+            403 => guesses += 1,
+            429 => {
+                let wait_s: u32 = refused.header("retry-after").unwrap().parse().unwrap();
+                if wait_s > hour_s {
+                    break;
+                }
+                hour_s -= wait_s;
+                api.server.clock.advance(wait_s);
+            }
+            other => panic!("{other}: {}", refused.text()),
+        }
+    }
+    assert_eq!(guesses, 69);
+}
+
+#[test]
 fn a_session_ends_when_nobody_uses_it_and_after_half_a_day() {
     let api = start();
     let admin = LoggedIn::at(api.address());

@@ -338,3 +338,47 @@ fn every_test_that_stands_beside_a_threat_is_there() {
     );
     assert!(named > 30, "{named}");
 }
+
+#[test]
+fn no_threat_and_no_fault_has_an_empty_cell() {
+    let (mut rows, mut wanting) = (0, Vec::new());
+    for path in ["SECURITY.md", "docs/faults.md"] {
+        let text = fs::read_to_string(root().join(path)).unwrap();
+        for (number, line) in prose(&text) {
+            if !line.starts_with("| ") {
+                continue;
+            }
+            let cells = line.trim().trim_matches('|').split('|').map(str::trim);
+            let cells: Vec<&str> = cells.collect();
+            // Says what the rows below it are about.
+            let is_title = cells[0].starts_with("**") && cells[1..].iter().all(|c| c.is_empty());
+            if !is_title {
+                rows += 1;
+                if cells.iter().any(|cell| ["", "-", "?"].contains(cell)) {
+                    wanting.push(format!("{path}:{number}: {}", cells[0]));
+                }
+            }
+        }
+    }
+    assert!(
+        wanting.is_empty(),
+        "cells without anything in them: {wanting:#?}"
+    );
+    assert!(rows > 70, "{rows} rows");
+}
+
+#[test]
+fn the_faults_and_their_tests_are_as_many_as_security_says() {
+    let faults = fs::read_to_string(root().join("docs/faults.md")).unwrap();
+    let (faults, _) = faults.split_once("## Tests that are elsewhere").unwrap();
+    let is_fault = |line: &&str| line.starts_with("| ") && !line.starts_with("| fault |");
+    let faults = faults.lines().filter(is_fault).count();
+    let tests: usize = fs::read_dir(root().join("tests/failures"))
+        .unwrap()
+        .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+        .map(|source| source.matches("#[test]").count())
+        .sum();
+    let security = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let figure = format!("| {tests} tests of {faults} faults |");
+    assert!(security.contains(&figure), "{figure}");
+}

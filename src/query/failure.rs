@@ -218,6 +218,21 @@ mod tests {
     }
 
     #[test]
+    fn of_all_65_control_characters_none_reaches_a_terminal() {
+        let controls = (0..=u32::from(char::MAX)).filter_map(char::from_u32);
+        let controls: Vec<char> = controls.filter(|c| c.is_control()).collect();
+        assert_eq!(controls.len(), 65);
+        for control in controls {
+            let line = printable(format!("a{control}b").as_bytes());
+            assert!(!line.contains(char::is_control), "{line:?}");
+        }
+        // Nor does what is no UTF-8, as bytes of terminals with eight bits.
+        for byte in 0x80..=u8::MAX {
+            assert_eq!(printable(&[byte]), format!("\\x{byte:02x}"));
+        }
+    }
+
+    #[test]
     fn a_deadline_that_has_passed_has_no_time_left() {
         assert_eq!(Deadline::after(Duration::ZERO).left(), None);
         let soon = Deadline::after(Duration::MAX).within(Duration::from_secs(5));

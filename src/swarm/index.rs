@@ -138,6 +138,21 @@ impl Index {
             + self.moving.capacity() * size_of::<(u8, u32)>()
     }
 
+    /// Buckets of the longest chain, which is what the slowest search reads.
+    #[cfg(test)]
+    pub(super) fn longest_chain(&self) -> usize {
+        let buckets_from = |home: usize| {
+            let mut bucket = self.homes.get(home);
+            let mut buckets = 1;
+            while bucket.overflow != 0 {
+                bucket = self.bucket(bucket.overflow);
+                buckets += 1;
+            }
+            buckets
+        };
+        (0..self.homes.len()).map(buckets_from).max().unwrap_or(0)
+    }
+
     /// The bucket in which the chain of a hash begins.
     #[inline]
     fn home(&self, hash: u64) -> usize {

@@ -211,3 +211,47 @@ fn the_stages_of_prefetching_change_nothing_and_never_miss_a_bound() {
     assert_eq!(before, (trial.swarms.gauges(), trial.swarms.memory_bytes()));
     trial.check();
 }
+
+#[test]
+fn info_hashes_that_all_meet_under_other_keys_are_found_as_soon_as_any() {
+    const CHOSEN: usize = 10_000;
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut rng = Rng::with_seed(seed);
+    let mut trackers = [(); 3].map(|()| {
+        let mut keyed = settings();
+        keyed.seeds = [(); 4].map(|()| rng.u64(..));
+        Swarms::new(keyed)
+    });
+    let any = || {
+        let mut info_hash = InfoHash([0; 20]);
+        rng.fill(&mut info_hash.0);
+        info_hash
+    };
+    let any: Vec<InfoHash> = std::iter::repeat_with(any).take(CHOSEN * 256).collect();
+    // As if the keys of the first were known: the chains of all of them begin in few buckets.
+    let [known, attacked, calm] = &mut trackers;
+    let meet = |info_hash: &&InfoHash| known.hash(info_hash) & 0xff == 0;
+    let chosen: Vec<InfoHash> = any.iter().filter(meet).copied().collect();
+    let longest = |swarms: &mut Swarms, info_hashes: &[InfoHash]| {
+        for info_hash in info_hashes {
+            let announce = PeerAnnounce {
+                info_hash: *info_hash,
+                ..leecher(0, peer_v4(1))
+            };
+            swarms.announce(swarms.hash(info_hash), &announce, 0, 1, &mut []);
+        }
+        swarms.index.longest_chain()
+    };
+    let [known, attacked, calm] = [
+        longest(known, &chosen),
+        longest(attacked, &chosen),
+        longest(calm, &any[..chosen.len()]),
+    ];
+    println!(
+        "{} info-hashes, buckets of the longest chain: {known} under the keys that they were chosen for, \
+         {attacked} under others, {calm} when nobody chose them",
+        chosen.len()
+    );
+    assert!(known > 40 && attacked <= 4 && calm <= 4);
+}

@@ -85,6 +85,7 @@ fn a_configuration_that_became_something_else_changes_nothing() {
     let mut tracker = setup.start();
     let address = tracker.address();
     let config = setup.path("config");
+    let mut refused = 0;
     for (wrong, said) in [
         ("garbage", "this is not UTF-8"),
         ("nothing", "cannot read "),
@@ -107,7 +108,9 @@ fn a_configuration_that_became_something_else_changes_nothing() {
         let line = line.lines().rev().nth(1).unwrap();
         assert!(line.contains(said), "{line}");
         expect_still_listed(address);
+        refused += 1;
     }
+    assert_eq!(refused, 9);
     fs::remove_file(&config).unwrap();
     setup.write_all();
     tracker.signal(Signal::SIGHUP);
