@@ -4,19 +4,20 @@ set -euo pipefail
 
 usage() {
     cat <<'END'
-Usage: scripts/sanitize.sh [thread] [address] [helgrind] [memcheck]
+Usage: scripts/sanitize.sh [thread] [address] [memcheck]
 
   thread     ThreadSanitizer over the unit tests of net, shard, swarm and prefetch, and over whole trackers
              with several cores and HTTP threads (tests/errands.rs, tests/http_swarms.rs)
   address    AddressSanitizer over the same
-  helgrind   valgrind over a tracker with two cores and two HTTP threads on the mmsg backend, which is asked
-             over UDP and HTTP at a time: locks and races
-  memcheck   the same: uninitialised bytes, bad accesses, leaks
+  memcheck   valgrind over a tracker with two cores and two HTTP threads on the mmsg backend, which is asked
+             over UDP and HTTP at a time: uninitialised bytes, bad accesses, leaks
 
 All of them when none is named; says at the end what was run, what was found and what could not be run. Works
 with a stable compiler; the first two build everything in a folder of their own (target/sanitize/), which
-takes as long as it sounds. The standard library and C are not instrumented. valgrind knows io_uring too
-little to follow it, so that backend is left to the sanitizers. Miri has not been run.
+takes as long as it sounds. ThreadSanitizer builds the standard library too, as Arc, Once and locks order their
+memory by what it sees only there, and so needs its sources (rustup component add rust-src); C is not
+instrumented. valgrind knows io_uring too little to follow it, so that backend is left to the sanitizers.
+helgrind is of no use: it knows the locks of C only, and takes all that Rust's locks and atomics order for races.
 END
 }
 
@@ -27,12 +28,12 @@ wanted=()
 while (($# > 0)); do
     case $1 in
         --help) usage; exit 0 ;;
-        thread | address | helgrind | memcheck) wanted+=("$1") ;;
+        thread | address | memcheck) wanted+=("$1") ;;
         *) usage >&2; exit 2 ;;
     esac
     shift
 done
-((${#wanted[@]} > 0)) || wanted=(thread address helgrind memcheck)
+((${#wanted[@]} > 0)) || wanted=(thread address memcheck)
 need_rust
 need valgrind command -v valgrind
 need curl command -v curl
@@ -46,7 +47,7 @@ trap 'rm -rf "$scratch"' EXIT
 # report NAME CODE LOG
 report() {
     if (($2 == 0)); then
-        said+=("$1: nothing found")
+        said+=("$1: nothing found, $((SECONDS - begun)) s")
     else
         said+=("$1: FOUND SOMETHING, or could not run; see $3")
         failed=1
@@ -56,27 +57,35 @@ report() {
 # sanitize NAME: both kinds of tests with the sanitizer of that name, which is not stable but comes with every
 # compiler.
 sanitize() {
-    local name=$1 code=0 log=target/sanitize/$1.log
+    local name=$1 code=0 log=target/sanitize/$1.log begun=$SECONDS std=()
     mkdir -p target/sanitize
+    if [ "$name" = thread ]; then
+        if [ ! -d "$(rustc --print sysroot)/lib/rustlib/src/rust/library" ]; then
+            said+=("thread: NOT RUN, as the sources of the standard library are missing: rustup component add rust-src")
+            failed=1
+            return
+        fi
+        std=(-Zbuild-std)
+    fi
     (
         export RUSTC_BOOTSTRAP=1
         export RUSTFLAGS="-Zsanitizer=$name -Cunsafe-allow-abi-mismatch=sanitizer"
         export CARGO_TARGET_DIR="$PWD/target/sanitize/$name"
-        export TSAN_OPTIONS="suppressions=$PWD/scripts/lib/tsan.supp exitcode=66"
+        export TSAN_OPTIONS="exitcode=66"
         # What is kept until the process ends is no leak.
         export ASAN_OPTIONS="detect_leaks=0"
-        cargo test --locked --target "$host" --lib -- net:: shard:: swarm:: prefetch \
+        cargo test --locked "${std[@]}" --target "$host" --lib -- net:: shard:: swarm:: prefetch \
             --skip a_clock_that_wraps --skip hot_swarms --skip many_small_swarms
-        cargo test --locked --target "$host" --test errands --test http_swarms
+        cargo test --locked "${std[@]}" --target "$host" --test errands --test http_swarms
     ) >"$log" 2>&1 || code=$?
     report "$name" "$code" "$log"
 }
 
-# The tracker that valgrind watches: two cores, two HTTP threads, no ring, no store.
-valgrind_tracker() {
-    local tool=$1 log=$PWD/target/sanitize/$1.log code=0
+# memcheck: the tracker that valgrind watches has two cores, two HTTP threads, no ring and no store.
+memcheck() {
+    local log=$PWD/target/sanitize/memcheck.log code=0 begun=$SECONDS
     mkdir -p target/sanitize
-    cargo build --locked --bin shoal --package shoal-bench --bin shoal-bench
+    cargo build --locked --package shoal --bin shoal --package shoal-bench --bin shoal-bench
     local target=${CARGO_TARGET_DIR:-target}/debug
     cat >"$scratch/config.toml" <<'TOML'
 [[udp]]
@@ -93,20 +102,20 @@ path = ""
 [control]
 listen = ""
 TOML
-    valgrind --tool="$tool" --error-exitcode=66 --fair-sched=yes --log-file="$log" \
+    valgrind --error-exitcode=66 --leak-check=full --errors-for-leak-kinds=definite --fair-sched=yes \
+        --suppressions=scripts/lib/valgrind.supp --log-file="$log" \
         "$target/shoal" run --config "$scratch/config.toml" >"$scratch/tracker.log" 2>&1 &
     local pid=$! tries
     for ((tries = 0; tries < 300; tries++)); do
         curl -s -o "$scratch/reply" "http://127.0.0.1:16980/health" && break
         sleep 0.5
     done
-    local clients=()
+    local clients=() number request
     for number in 1 2 3; do
         for ((request = 0; request < 60; request++)); do
             printf 'url = "http://127.0.0.1:16980/announce?info_hash=%%%02x%s&peer_id=-SH0100-abcdefghijkl&port=%d&left=0&uploaded=0&downloaded=0"\n' \
                 "$request" aaaaaaaaaaaaaaaaaaa "$((6000 + number))"
-            echo "output = \"$scratch/reply-$number\""
-        done | curl -s --config - &
+        done | curl -s --config - >"$scratch/replies-$number" &
         clients+=($!)
     done
     "$target/shoal-bench" load --target 127.0.0.1:16969 --duration 10 --window 64 --torrents 2000 >"$scratch/load" 2>&1 &
@@ -114,14 +123,19 @@ TOML
     wait "${clients[@]}" || true
     kill -TERM "$pid"
     wait "$pid" || code=$?
-    report "$tool" "$code" "$log"
+    # What was not asked was not watched.
+    local replies
+    replies=$(cat "$scratch"/replies-* | grep -ao "8:completei[0-9]*e" | wc -l)
+    { echo "$replies replies over HTTP; over UDP:"; cat "$scratch/load"; } >>"$log"
+    ((replies == 180)) || code=1
+    report memcheck "$code" "$log"
 }
 
 for name in "${wanted[@]}"; do
     case $name in
-        thread | address) sanitize "$name" ;;
-        *) valgrind_tracker "$name" ;;
+        memcheck) memcheck ;;
+        *) sanitize "$name" ;;
     esac
 done
-printf '%s\n' "${said[@]}" "not run: Miri, MemorySanitizer (it needs an instrumented standard library)"
+printf '%s\n' "${said[@]}" "not run: Miri, MemorySanitizer, helgrind"
 exit "$failed"
