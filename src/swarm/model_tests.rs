@@ -231,7 +231,7 @@ fn info_hashes_that_all_meet_under_other_keys_are_found_as_soon_as_any() {
     let any: Vec<InfoHash> = std::iter::repeat_with(any).take(CHOSEN * 256).collect();
     // As if the keys of the first were known: the chains of all of them begin in few buckets.
     let [known, attacked, calm] = &mut trackers;
-    let meet = |info_hash: &&InfoHash| known.hash(info_hash) & 0xff == 0;
+    let meet = |info_hash: &&InfoHash| known.hash(info_hash).trailing_zeros() >= 8;
     let chosen: Vec<InfoHash> = any.iter().filter(meet).copied().collect();
     let longest = |swarms: &mut Swarms, info_hashes: &[InfoHash]| {
         for info_hash in info_hashes {
