@@ -446,7 +446,7 @@ fn look_around(ours: &Path, elsewhere: &Path) {
         refused(fs::read_dir("/root").map(drop), "to list a home");
         refused(fs::create_dir(ours.join("a")), "to make folders");
     }
-    assert_eq!(count, if has_landlock() { 8 } else { 4 });
+    assert_eq!(count, if has_landlock() { 10 } else { 6 });
     // All that a tracker does goes on.
     let file = ours.join("b");
     fs::write(&file, "b").unwrap();
