@@ -160,7 +160,7 @@ impl BareCore {
         } = seat;
         let rules = Rules {
             connection_ids: connection_ids(),
-            started_unix_s: 0,
+            started_unix_s: NOW.unix_s - u64::from(NOW.uptime_s),
             listeners: vec![SocketAddr::from(([127, 0, 0, 1], 6969))],
             steering: steering(cores),
             interval_s: 1800,

@@ -8,8 +8,8 @@
 //! core = (((x ^ salt) * factor mod 2^32) >> 16) * cores >> 16
 //! ```
 //!
-//! Salt and factor are secret and new with every start, so nobody can choose info-hashes that all fall
-//! to one core. The multiplication needs no division, and an odd factor keeps all 32 bits in play.
+//! Salt and factor are secret and new with every start, so nobody can choose the core to which info-hashes
+//! fall. Those that begin alike fall to one, as the announces of a single torrent do. The multiplication needs no division, and an odd factor keeps all 32 bits in play.
 
 use std::io;
 use std::os::fd::RawFd;
