@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::port_owner::{self, Transport};
+use super::port_owner::{self, PortOwner, Transport};
 use super::sieve;
 use super::steering::Steering;
 
@@ -86,17 +86,20 @@ pub(super) fn bind_patiently<S>(
 ) -> Result<S, String> {
     let mut attempts = 0;
     loop {
-        match bind() {
-            Err(error)
-                if error.kind() == io::ErrorKind::AddrInUse
-                    && attempts < NOBODYS_PORT_ATTEMPTS
-                    && port_owner::of(transport, address).is_none() =>
-            {
-                attempts += 1;
-                thread::sleep(NOBODYS_PORT_PAUSE);
-            }
-            bound => return bound.map_err(|error| explain(transport, address, &error)),
+        let error = match bind() {
+            Ok(bound) => return Ok(bound),
+            Err(error) => error,
+        };
+        // Asked once a try: the kernel's tables now and then leave out what stands in them.
+        let is_taken = error.kind() == io::ErrorKind::AddrInUse;
+        let owner = is_taken
+            .then(|| port_owner::of(transport, address))
+            .flatten();
+        if !is_taken || owner.is_some() || attempts == NOBODYS_PORT_ATTEMPTS {
+            return Err(explain(transport, address, &error, owner.as_ref()));
         }
+        attempts += 1;
+        thread::sleep(NOBODYS_PORT_PAUSE);
     }
 }
 
@@ -229,13 +232,18 @@ pub(super) fn set_option<T>(fd: RawFd, level: i32, option: i32, value: &T) -> io
 }
 
 /// One sentence on why an address could not be bound, and what to do.
-fn explain(transport: Transport, address: SocketAddr, error: &io::Error) -> String {
+fn explain(
+    transport: Transport,
+    address: SocketAddr,
+    error: &io::Error,
+    owner: Option<&PortOwner>,
+) -> String {
     let (scheme, ss) = match transport {
         Transport::Udp => ("udp", "-ulpn"),
         Transport::Tcp => ("tcp", "-tlpn"),
     };
     let why = match error.kind() {
-        io::ErrorKind::AddrInUse => match port_owner::of(transport, address) {
+        io::ErrorKind::AddrInUse => match owner {
             Some(owner) => format!("the port is held by {owner}; stop it or choose another port"),
             None => format!("another process holds the port; `ss {ss}` as root names it"),
         },
