@@ -112,6 +112,10 @@ fn a_user_who_is_not_root_has_no_capability_and_knows_all_about_itself() {
         "workers.count=1",
     ]);
     let line = tracker.wait_for_log("(control)", PATIENCE);
+    let address = line.split("http://").nth(1).unwrap();
+    let address = address.trim_end_matches(" (control)").parse().unwrap();
+    // Who answers has given up everything; who tells where he listens may be about to.
+    let metrics = get(address, "/metrics");
     for thread in threads(tracker.id()) {
         assert_eq!(thread["CapEff"], "0000000000000000", "{thread:?}");
         assert_eq!(thread["CapPrm"], "0000000000000000", "{thread:?}");
@@ -130,9 +134,6 @@ fn a_user_who_is_not_root_has_no_capability_and_knows_all_about_itself() {
             0
         );
     }
-    let address = line.split("http://").nth(1).unwrap();
-    let address = address.trim_end_matches(" (control)").parse().unwrap();
-    let metrics = get(address, "/metrics");
     for name in [
         "shoal_process_resident_memory_bytes ",
         "shoal_thread_cpu_seconds_total{",
