@@ -15,8 +15,9 @@
 //!
 //! **What an attacker must do** to announce in the name of an address he does not receive at: guess
 //! 56 bits, or 44 if he has found out the numbers behind the tags. A million of the latter guesses a second
-//! for a year hit twice, nobody tells him when, and each hit opens one address until the lifetime ends. Who once held an address may use its id until then; that is all
-//! the lifetime bounds, which is why it can be long enough for clients that keep ids for minutes.
+//! for a year hit twice, nobody tells him when, and each hit opens one address until the lifetime ends. Who
+//! once held an address may use its id until then; that is all the lifetime bounds, which is why it can be
+//! long enough for clients that keep ids for minutes.
 //!
 //! One key serves every core and every socket, since libtorrent keeps ids by tracker address alone,
 //! without the port.

@@ -16,6 +16,7 @@
 
 mod addr;
 mod batch;
+mod bpf;
 mod doorbell;
 mod event;
 mod memory;

@@ -18,6 +18,7 @@ use std::io;
 use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, RawFd};
 
+use super::bpf::{self, jump, step};
 use super::socket::set_option;
 use crate::wire::udp::{PROTOCOL_ID, SCRAPE_HEAD_LEN};
 
@@ -73,47 +74,32 @@ impl Sieve {
     /// Has the kernel drop what arrives at this socket with a wrong tag. Needs no privilege.
     pub(super) fn attach(&self, socket: &UdpSocket) -> io::Result<()> {
         let mut program = self.program(socket.local_addr()?.is_ipv6());
-        let program = libc::sock_fprog {
-            len: program.len() as libc::c_ushort,
-            filter: program.as_mut_ptr(),
-        };
-        set_option(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ATTACH_FILTER,
-            &program,
-        )
+        bpf::attach(socket.as_raw_fd(), libc::SO_ATTACH_FILTER, &mut program)
     }
 
     fn program(&self, is_v6: bool) -> Vec<libc::sock_filter> {
         use libc::{
             BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_LEN, BPF_RET, BPF_W, BPF_X,
         };
-        let jump = |how: u32, k: u32, jt: usize, jf: usize| libc::sock_filter {
-            code: (BPF_JMP | how) as u16,
-            jt: jt as u8,
-            jf: jf as u8,
-            k,
-        };
         let check = self.check(is_v6);
-        let rest = check.len();
+        let rest = check.len() as u8;
         let (high, low) = ((PROTOCOL_ID >> 32) as u32, PROTOCOL_ID as u32);
         let mut program = vec![
             step(BPF_LD | BPF_W | BPF_LEN, 0),
             jump(
-                BPF_JGE | BPF_K,
+                BPF_JMP | BPF_JGE | BPF_K,
                 PAYLOAD_AT + SCRAPE_HEAD_LEN as u32,
                 0,
                 rest + 6,
             ),
             // Connects have the protocol's own number where others have an id.
             step(BPF_LD | BPF_W | BPF_ABS, PAYLOAD_AT),
-            jump(BPF_JEQ | BPF_K, high, 0, 2),
+            jump(BPF_JMP | BPF_JEQ | BPF_K, high, 0, 2),
             step(BPF_LD | BPF_W | BPF_ABS, PAYLOAD_AT + 4),
-            jump(BPF_JEQ | BPF_K, low, rest + 1, 0),
+            jump(BPF_JMP | BPF_JEQ | BPF_K, low, rest + 1, 0),
         ];
         program.extend(check);
-        program.push(jump(BPF_JEQ | BPF_X, 0, 0, 1));
+        program.push(jump(BPF_JMP | BPF_JEQ | BPF_X, 0, 0, 1));
         program.push(step(BPF_RET | BPF_K, u32::MAX)); // all of it passes
         program.push(step(BPF_RET | BPF_K, 0));
         program
@@ -160,15 +146,6 @@ impl Sieve {
             step(BPF_ALU | BPF_AND | BPF_K, (1 << TAG_BITS) - 1),
         ]);
         steps
-    }
-}
-
-fn step(code: u32, k: u32) -> libc::sock_filter {
-    libc::sock_filter {
-        code: code as u16,
-        jt: 0,
-        jf: 0,
-        k,
     }
 }
 

@@ -9,12 +9,13 @@
 //! ```
 //!
 //! Salt and factor are secret and new with every start, so nobody can choose the core to which info-hashes
-//! fall. Those that begin alike fall to one, as the announces of a single torrent do. The multiplication needs no division, and an odd factor keeps all 32 bits in play.
+//! fall. Those that begin alike fall to one, as the announces of a single torrent do. The multiplication
+//! needs no division, and an odd factor keeps all 32 bits in play.
 
 use std::io;
 use std::os::fd::RawFd;
 
-use super::socket::set_option;
+use super::bpf::{self, jump, step};
 use crate::limits::CORES_MAX;
 use crate::wire::InfoHash;
 use crate::wire::udp::SCRAPE_HEAD_LEN;
@@ -54,17 +55,7 @@ impl Steering {
 
     /// Attaches the rule to the reuseport group of a bound socket. Needs no privilege.
     pub(super) fn attach(&self, socket: RawFd) -> io::Result<()> {
-        let mut program = self.program();
-        let program = libc::sock_fprog {
-            len: program.len() as libc::c_ushort,
-            filter: program.as_mut_ptr(),
-        };
-        set_option(
-            socket,
-            libc::SOL_SOCKET,
-            libc::SO_ATTACH_REUSEPORT_CBPF,
-            &program,
-        )
+        bpf::attach(socket, libc::SO_ATTACH_REUSEPORT_CBPF, &mut self.program())
     }
 
     /// Offsets count from the UDP payload. A load past the end would end the program with 0, hence the
@@ -75,31 +66,14 @@ impl Steering {
             BPF_RSH, BPF_W, BPF_XOR, SKF_AD_OFF, SKF_AD_RANDOM,
         };
         let random = (SKF_AD_OFF + SKF_AD_RANDOM) as u32;
-        let step = |code: u32, k: u32| libc::sock_filter {
-            code: code as u16,
-            jt: 0,
-            jf: 0,
-            k,
-        };
-        let at_least = |k: u32, skip_unless: u8| libc::sock_filter {
-            code: (BPF_JMP | BPF_JGE | BPF_K) as u16,
-            jt: 0,
-            jf: skip_unless,
-            k,
-        };
         [
             step(BPF_LD | BPF_W | BPF_LEN, 0),
-            at_least(WITH_INFO_HASH_LEN, 5),
+            jump(BPF_JMP | BPF_JGE | BPF_K, WITH_INFO_HASH_LEN, 0, 5),
             step(BPF_LD | BPF_W | BPF_ABS, SCRAPE_HEAD_LEN as u32),
             step(BPF_ALU | BPF_XOR | BPF_K, self.salt),
             step(BPF_ALU | BPF_MUL | BPF_K, self.factor),
             step(BPF_ALU | BPF_RSH | BPF_K, 16),
-            libc::sock_filter {
-                code: (BPF_JMP | libc::BPF_JA) as u16,
-                jt: 0,
-                jf: 0,
-                k: 2,
-            },
+            step(BPF_JMP | libc::BPF_JA, 2),
             step(BPF_LD | BPF_W | BPF_ABS, random),
             step(BPF_ALU | BPF_RSH | BPF_K, 16),
             step(BPF_ALU | BPF_MUL | BPF_K, self.cores),
