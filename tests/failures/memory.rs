@@ -67,8 +67,6 @@ fn a_tracker_with_a_budget_lives_below_a_limit_of_memory_and_counts_what_it_refu
         "workers.count=1",
         BUDGET,
         // All of it comes from one source.
-        "flood.per_source=0",
-        "flood.per_network=0",
         "flood.new_torrents=0",
         &token(),
     ];

@@ -37,6 +37,9 @@ pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Keeps a test that is not about HTTP away from the default port.
 pub(crate) const NO_HTTP: [&str; 2] = ["--set", "http.listen="];
 
+/// A test asks as fast as it is answered, from one source.
+const UNLIMITED: [&str; 2] = ["flood.per_source=0", "flood.per_network=0"];
+
 /// The binary under test, free of the settings of whoever runs the tests, and away from the default
 /// port of the control server.
 pub(crate) fn shoal() -> Command {
@@ -51,7 +54,8 @@ pub(crate) fn shoal() -> Command {
     command
 }
 
-/// Adds `run` and these `key=value` overrides, without HTTP unless they say where.
+/// Adds `run` and these `key=value` overrides, without HTTP unless they say where, and without limits for
+/// each source unless they set them.
 pub(crate) fn with_overrides(command: &mut Command, overrides: &[&str]) {
     command.arg("run");
     if !overrides
@@ -60,7 +64,7 @@ pub(crate) fn with_overrides(command: &mut Command, overrides: &[&str]) {
     {
         command.args(NO_HTTP);
     }
-    for text in overrides {
+    for text in UNLIMITED.iter().chain(overrides) {
         command.args(["--set", text]);
     }
 }
