@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use http::{Browser, announce, http_config};
 use in_process::{BACKENDS, PATIENCE, Server, http_listener};
-use rustls::HandshakeKind;
-use shoal::config::{Backend, HttpListener};
+use rustls::{ClientConfig, HandshakeKind};
+use shoal::config::{Backend, Config, Flood, HttpListener, Proxy, ProxyHeader};
 use shoal::counters::{BadRequest, Count, Family, Kind, Protocol, Tally};
 use shoal::http::tls::TlsFailure;
 use tls::{Files, Root, VERSIONS, exchange, secure};
@@ -30,10 +30,15 @@ struct Secure {
 
 impl Secure {
     fn start(backend: Backend) -> Self {
+        Self::start_with(backend, |_| {})
+    }
+
+    fn start_with(backend: Backend, change: impl FnOnce(&mut Config)) -> Self {
         let root = Root::new();
         let files = Files::of(&root.issue());
         let mut config = http_config(backend);
         config.http = vec![files.listener()];
+        change(&mut config);
         let server = Server::start(&config);
         Self {
             server,
@@ -459,4 +464,53 @@ fn no_client_can_write_header_lines_of_a_redirect() {
         let count = Count::BadRequest(BadRequest::BadHead);
         server.wait_until("counted", |totals| totals.get(count) == 7);
     }
+}
+
+/// Two handshakes a second and a burst of twenty, of whoever begins them.
+const STRICT: Flood = Flood {
+    busy_from: 0,
+    per_source: 8,
+    per_network: 0,
+    burst_s: 10,
+    new_torrents: 0,
+    sieve_from: 0,
+};
+const LOUD: [u8; 4] = [127, 0, 0, 2];
+const QUIET: [u8; 4] = [127, 0, 0, 3];
+
+/// Tells whether this address may shake hands.
+fn shakes(secure: &Secure, address: [u8; 4], client: &Arc<ClientConfig>) -> bool {
+    let tcp = Browser::at(address.into(), secure.server.http_address()).stream;
+    tls::secure(tcp, client).is_ok()
+}
+
+#[test]
+fn whoever_begins_too_many_handshakes_is_closed_without_one_and_others_are_served() {
+    for backend in BACKENDS {
+        let secure = Secure::start_with(backend, |config| config.flood = STRICT);
+        let server = &secure.server;
+        let client = Arc::new(secure.root.client());
+        let shaken = (0..100).filter(|_| shakes(&secure, LOUD, &client)).count();
+        assert!((20..80).contains(&shaken), "{shaken}");
+        let refused = Count::TlsFailed(TlsFailure::SourceOverRate);
+        assert_eq!(server.count(refused), 100 - shaken as u64);
+        assert_eq!(server.tally(Tally::TlsHandshakes), shaken as u64);
+        assert!(shakes(&secure, QUIET, &client));
+        server.clock.advance(10);
+        assert!(shakes(&secure, LOUD, &client));
+    }
+}
+
+#[test]
+fn a_proxy_that_names_its_clients_may_shake_hands_for_all_of_them() {
+    let secure = Secure::start_with(BACKENDS[0], |config| {
+        config.flood = STRICT;
+        config.http[0].proxy = Some(Proxy {
+            header: Some(ProxyHeader::XForwardedFor),
+            trusted: vec!["127.0.0.2/32".parse().unwrap()],
+        });
+    });
+    let client = Arc::new(secure.root.client());
+    assert!((0..100).all(|_| shakes(&secure, LOUD, &client)));
+    assert!(!(0..100).all(|_| shakes(&secure, QUIET, &client)));
 }

@@ -10,7 +10,6 @@ use super::full_scrape::Form;
 use crate::control::Event;
 use crate::counters::{BadRequest, Count, Family, Fault, Kind};
 use crate::gate::address_policy::is_unicast;
-use crate::gate::flood::Limits;
 use crate::gate::keys::KeyFault;
 use crate::limits::{HEAD_LEN_MAX, SCRAPE_HASHES_MAX};
 use crate::shard::{Ask, Matter, Said};
@@ -22,9 +21,6 @@ use crate::wire::http::query::{QueryFault, pairs};
 use crate::wire::http::response::{Connection as Keep, Location, ResponseHead, Status};
 use crate::wire::http::route::{Route, route};
 use crate::wire::http::scrape;
-
-/// Datagrams that are as much work as one request over HTTP, at least.
-const DATAGRAMS_A_REQUEST: u32 = 10;
 
 /// How a request was dealt with.
 pub(super) enum Handled {
@@ -207,28 +203,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.form.take().or_else(|| self.thread.asks.blank())
     }
 
-    /// Whose request it is, unless he asks too often while the thread is busy. It gives each source the whole
-    /// rate and not a share of it, since all requests of a connection come to one thread.
+    /// Whose request it is, unless he asks too often while the thread is busy.
     fn welcome_source(&self, head: &Head<'_>, terms: &mut Terms) -> Result<IpAddr, Fault> {
         let source = self.source(head, terms)?;
         if self.form.is_some() {
             return Ok(source);
         }
-        let limits = self.thread.with_access(|access| access.flood);
-        let now_s = self.thread.clock.now().uptime_s;
-        let mut guard = self.thread.guard.borrow_mut();
-        guard.follow(Limits {
-            busy_from: limits.busy_from / DATAGRAMS_A_REQUEST,
-            ..limits
-        });
-        if !guard.is_busy(1, now_s) {
-            return Ok(source);
-        }
-        guard.admit(source, now_s).map_err(|over| {
-            let offenders = &self.thread.counters.offenders;
-            offenders.note(over.prefix(source), now_s);
-            Fault::from(over)
-        })?;
+        self.thread.admit(source, 1)?;
         Ok(source)
     }
 

@@ -86,4 +86,9 @@ impl Door {
     pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(&peer))
     }
+
+    /// Whether this peer is a proxy that will say with each request whose it is.
+    pub(crate) fn speaks_for_others(&self, peer: IpAddr) -> bool {
+        self.proxy_header.is_some() && self.trusts(peer)
+    }
 }

@@ -20,6 +20,10 @@ use super::tls::TlsFailure;
 use crate::counters::{BadRequest, Count, Family, Kind, Protocol, Tally};
 use crate::wire::http::proxy_protocol::{self, Proxied};
 
+/// Requests that a TLS handshake counts as. It is as much work as twenty, but five thousand clients behind one
+/// address, each on a connection of its own, are to stay below the rate that is set for an address.
+const HANDSHAKE_REQUESTS: u8 = 4;
+
 /// Opens a connection and serves it to its end.
 pub(super) async fn open<S>(
     thread: Rc<Thread>,
@@ -69,7 +73,7 @@ pub(super) async fn open<S>(
     }
 }
 
-/// Shakes hands, then serves.
+/// Shakes hands, unless the client does so too often, then serves.
 async fn open_tls<S>(
     thread: Rc<Thread>,
     door: Arc<Door>,
@@ -80,6 +84,13 @@ async fn open_tls<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    // Before it costs anything, which is why nothing is said: an answer would have to be encrypted.
+    if let Some(source) = client.peer.filter(|&peer| !door.speaks_for_others(peer))
+        && let Err(over) = thread.admit(source, HANDSHAKE_REQUESTS)
+    {
+        thread.counters.add(Count::TlsFailed(over.into()), 1);
+        return;
+    }
     let mut handshake = acceptor.accept(stream).into_fallible();
     let shaken = place
         .unless_doomed(|cx: &mut Context<'_>| Pin::new(&mut handshake).poll(cx))

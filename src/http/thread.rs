@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,7 +33,7 @@ use crate::clock::Clock;
 use crate::control::Event;
 use crate::counters::{Tally, ThreadCounters};
 use crate::gate::access::Access;
-use crate::gate::flood::{Guard, Limits};
+use crate::gate::flood::{Guard, Limits, Over};
 use crate::net::tcp::{accept_remedy, is_of_the_client};
 use crate::seldom::Seldom;
 use crate::shard::Counter;
@@ -42,6 +43,9 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Connections accepted in a row, however many wait, before those that were accepted come first.
 const ACCEPTS: u32 = 32;
+
+/// Datagrams that are as much work as one request over HTTP, at least.
+const DATAGRAMS_A_REQUEST: u32 = 10;
 
 /// How long a thread that cannot accept waits before it tries again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -95,7 +99,7 @@ pub(super) struct Thread {
     pub(super) counters: Arc<ThreadCounters>,
     pub(super) connections: Rc<Connections>,
     pub(super) asks: Asks,
-    pub(super) guard: RefCell<Guard>,
+    guard: RefCell<Guard>,
     pub(super) full_scrapes: Option<Arc<FullScrapes>>,
     pub(super) clock: Clock,
     pub(super) events: Sender<Event>,
@@ -302,6 +306,27 @@ impl Thread {
     /// Looks into the operator's lists as they are now.
     pub(super) fn with_access<T>(&self, look: impl FnOnce(&Access) -> T) -> T {
         look(self.access.borrow_mut().load())
+    }
+
+    /// Whether a source that has proved its address may ask so many times more; not if it asks too often
+    /// while this thread is busy. Each source has the whole rate here and not a share of it, since all
+    /// requests of a connection come to one thread.
+    pub(super) fn admit(&self, source: IpAddr, requests: u8) -> Result<(), Over> {
+        let limits = self.with_access(|access| access.flood);
+        let now_s = self.clock.now().uptime_s;
+        let mut guard = self.guard.borrow_mut();
+        guard.follow(Limits {
+            busy_from: limits.busy_from / DATAGRAMS_A_REQUEST,
+            ..limits
+        });
+        if !guard.is_busy(requests.into(), now_s) {
+            return Ok(());
+        }
+        (0..requests)
+            .try_for_each(|_| guard.admit(source, now_s))
+            .inspect_err(|over| {
+                self.counters.offenders.note(over.prefix(source), now_s);
+            })
     }
 
     /// Closes the connection that can best be done without.

@@ -4,6 +4,8 @@ use std::io;
 
 use rustls::{Error, InvalidMessage};
 
+use crate::gate::flood::Over;
+
 /// Why a handshake came to nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TlsFailure {
@@ -21,13 +23,17 @@ pub enum TlsFailure {
     Closed,
     /// The client took too long. Whoever limits the time says so; the kernel may, too.
     TimedOut,
+    /// The client began too many while the thread was busy: it was closed without an answer.
+    SourceOverRate,
+    /// The same, because of others in its network.
+    NetworkOverRate,
     /// None of these: a failure on this side.
     Other,
 }
 
 impl TlsFailure {
     /// All of them, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::NotTls,
         Self::NoCommonVersionOrCipher,
         Self::NoCommonProtocol,
@@ -35,6 +41,8 @@ impl TlsFailure {
         Self::BadRecord,
         Self::Closed,
         Self::TimedOut,
+        Self::SourceOverRate,
+        Self::NetworkOverRate,
         Self::Other,
     ];
 
@@ -48,6 +56,8 @@ impl TlsFailure {
             Self::BadRecord => "bad_record",
             Self::Closed => "closed",
             Self::TimedOut => "timed_out",
+            Self::SourceOverRate => "source_over_rate",
+            Self::NetworkOverRate => "network_over_rate",
             Self::Other => "other",
         }
     }
@@ -90,6 +100,15 @@ impl TlsFailure {
             | io::ErrorKind::WriteZero => Self::Closed,
             io::ErrorKind::TimedOut => Self::TimedOut,
             _ => Self::Other,
+        }
+    }
+}
+
+impl From<Over> for TlsFailure {
+    fn from(over: Over) -> Self {
+        match over {
+            Over::Source => Self::SourceOverRate,
+            Over::Network => Self::NetworkOverRate,
         }
     }
 }
