@@ -234,3 +234,88 @@ impl Head {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(number: usize) -> Origin {
+        let peer: SocketAddr = match number % 2 {
+            0 => format!("192.0.2.{}:{}", number % 256, 1000 + number),
+            _ => format!("[2001:db8::{number:x}%0]:{}", 1000 + number),
+        }
+        .parse()
+        .unwrap();
+        let local = (number % 3 == 0).then(|| peer.ip());
+        Origin {
+            listener: (number % 5) as u8,
+            peer,
+            local,
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_writes_into_slots_is_read_until_they_are_free_again() {
+        let mut inbox = Inbox::new().unwrap();
+        for round in 0..2_u8 {
+            // Slots in the order in which a ring gives them, which is none.
+            for number in 0..TURN_DATAGRAMS_MAX {
+                let slot = (number * 7 % RECEIVE_SLOTS) as u16;
+                let len = number % 50;
+                // SAFETY: as the kernel does: the slot is ours until it is filled, and 60 bytes fit.
+                unsafe {
+                    inbox
+                        .slot_ptr(slot)
+                        .write_bytes(round.wrapping_add(number as u8), 60)
+                };
+                inbox.fill(slot, 3, len, number == 9, origin(number));
+            }
+            assert!(inbox.is_full());
+            for (number, datagram) in inbox.iter().enumerate() {
+                assert_eq!(
+                    datagram.bytes,
+                    vec![round.wrapping_add(number as u8); number % 50]
+                );
+                assert_eq!(datagram.origin.peer, origin(number).peer);
+                assert_eq!(datagram.truncated, number == 9);
+            }
+            assert_eq!(inbox.clear().count(), TURN_DATAGRAMS_MAX);
+            assert_eq!(inbox.room(), TURN_DATAGRAMS_MAX);
+        }
+    }
+
+    #[test]
+    fn replies_go_to_whom_they_are_for_as_they_were_written_until_the_outbox_is_full() {
+        let mut outbox = Outbox::new().unwrap();
+        for round in 0..2_u8 {
+            for number in 0..SEND_SLOTS {
+                let len = outbox.reply(&origin(number), |slot| {
+                    slot[..number % 90].fill(round.wrapping_add(number as u8));
+                    number % 90
+                });
+                assert_eq!(len, Some(number % 90));
+            }
+            assert_eq!(outbox.reply(&origin(0), |_| unreachable!()), None);
+            assert_eq!(outbox.iter().count(), SEND_SLOTS);
+            for (number, (to, bytes)) in outbox.iter().enumerate() {
+                assert_eq!(to, origin(number).peer);
+                assert_eq!(bytes, vec![round.wrapping_add(number as u8); number % 90]);
+            }
+            // What a backend gives to the kernel points at the same.
+            for (number, head) in outbox.heads().iter().enumerate() {
+                assert_eq!(head.listener, (number % 5) as u8);
+                // SAFETY: `address` has written all three, and nothing has moved since.
+                let (part, name) = unsafe {
+                    let message = &head.message;
+                    let name = message.msg_name.cast_const().cast::<u8>();
+                    let name = std::slice::from_raw_parts(name, message.msg_namelen as usize);
+                    (*message.msg_iov, name)
+                };
+                assert_eq!(part.iov_len, number % 90);
+                assert_eq!(read_name(name), Some(origin(number).peer));
+            }
+            outbox.clear();
+            assert!(outbox.is_empty());
+        }
+    }
+}

@@ -372,8 +372,9 @@ impl Walk<'_> {
                 let from = free.len();
                 free.extend(pages.iter().map(|page| u64::from_le_bytes(*page)));
                 let descends = free[from..].is_sorted_by(|a, b| a > b);
+                // LMDB takes 0 for "none yet", and would give the pages out twice.
                 let freed_by = number::<8>(node.key, 0);
-                if !descends || freed_by > self.transaction {
+                if !descends || !(1..=self.transaction).contains(&freed_by) {
                     return damaged(format!("page {at} has a list of free pages in disorder"));
                 }
                 Ok(())

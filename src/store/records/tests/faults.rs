@@ -247,6 +247,26 @@ fn whatever_a_file_has_become_it_is_used_or_set_aside_and_nothing_crashes() {
     assert!(use_it(folder.path(), &bytes, &mut rng));
 }
 
+/// Where the newest list of free pages says which transaction freed them.
+fn freed_by(bytes: &[u8]) -> usize {
+    let number = |at: usize| u64::from_le_bytes(*bytes[at..].first_chunk().unwrap());
+    let metas = [16, 4096 + 16];
+    let newest = metas.into_iter().max_by_key(|meta| number(meta + 128));
+    let leaf = number(newest.unwrap() + 24 + 40) as usize * 4096;
+    let node = u16::from_le_bytes(*bytes[leaf + 16..].first_chunk().unwrap());
+    leaf + usize::from(node) + 8
+}
+
+#[test]
+fn a_file_with_free_pages_of_no_transaction_is_set_aside_and_ends_nobody() {
+    let folder = TempDir::new().unwrap();
+    let mut bytes = some_file(folder.path());
+    let place = freed_by(&bytes);
+    assert_ne!(bytes[place..place + 8], [0; 8]);
+    bytes[place..place + 8].fill(0);
+    assert!(!use_it(folder.path(), &bytes, &mut rng()));
+}
+
 #[test]
 fn many_threads_at_once_lose_nothing() {
     let folder = quick_folder();
