@@ -1,5 +1,6 @@
 //! Inbox and outbox: fixed memory in which a turn finds its datagrams and leaves its replies.
 
+use std::cell::UnsafeCell;
 use std::io;
 use std::net::SocketAddr;
 
@@ -119,12 +120,13 @@ fn slot_ptr(slots: &Pages, slot: u16) -> *mut u8 {
 /// The replies of one turn.
 pub struct Outbox {
     bytes: Pages,
-    heads: Box<[Head]>,
+    /// Cells, as a reference to all of them at once must not claim what their pointers lead to.
+    heads: Vec<UnsafeCell<Head>>,
     len: usize,
 }
 
 /// What the kernel wants to know about a reply. Headers point into their own `Head` and into the slot
-/// bytes; both are allocated once and never move.
+/// bytes; both are allocated once and never move. A `Head` is written by `reply` alone.
 pub(super) struct Head {
     pub(super) message: libc::msghdr,
     pub(super) listener: u8,
@@ -136,10 +138,10 @@ pub(super) struct Head {
 impl Outbox {
     pub(super) fn new() -> io::Result<Self> {
         let bytes = Pages::new(SEND_SLOTS * REPLY_SLOT_LEN)?;
-        let heads = (0..SEND_SLOTS).map(|_| Head::new()).collect();
+        let heads = (0..SEND_SLOTS).map(|_| UnsafeCell::new(Head::new()));
         Ok(Self {
             bytes,
-            heads,
+            heads: heads.collect(),
             len: 0,
         })
     }
@@ -152,13 +154,14 @@ impl Outbox {
         origin: &Origin,
         write: impl FnOnce(&mut [u8]) -> usize,
     ) -> Option<usize> {
-        let head = self.heads.get_mut(self.len)?;
+        let head = self.heads.get(self.len)?;
         // SAFETY: slot `len` lies inside the mapping, and `&mut self` means that nobody else has a
-        // reference to it: the kernel is done with what was sent when the wait after it has
-        // returned, before which no turn writes.
-        let slot = unsafe {
+        // reference to it or to its head: the kernel is done with what was sent when the wait after
+        // it has returned, before which no turn writes.
+        let (head, slot) = unsafe {
             let start = self.bytes.as_ptr().add(self.len * REPLY_SLOT_LEN);
-            std::slice::from_raw_parts_mut(start, REPLY_LEN_MAX)
+            let slot = std::slice::from_raw_parts_mut(start, REPLY_LEN_MAX);
+            (&mut *head.get(), slot)
         };
         let len = write(slot);
         assert!(len <= REPLY_LEN_MAX, "a reply fits one unfragmented packet");
@@ -169,7 +172,7 @@ impl Outbox {
 
     /// The replies, and to whom they go, read back from what the kernel is given.
     pub fn iter(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
-        self.heads().iter().filter_map(|head| {
+        self.heads().filter_map(|head| {
             let to = read_name(&head.name[..head.message.msg_namelen as usize])?;
             // SAFETY: the part was written by `reply` and lies inside its slot; slots are written only
             // through `&mut self`.
@@ -188,8 +191,11 @@ impl Outbox {
         self.len == 0
     }
 
-    pub(super) fn heads(&self) -> &[Head] {
-        &self.heads[..self.len]
+    pub(super) fn heads(&self) -> impl Iterator<Item = &Head> {
+        // SAFETY: heads are written only through `&mut self`.
+        self.heads[..self.len]
+            .iter()
+            .map(|head| unsafe { &*head.get() })
     }
 
     pub(super) fn clear(&mut self) {
@@ -246,7 +252,7 @@ mod tests {
         }
         .parse()
         .unwrap();
-        let local = (number % 3 == 0).then(|| peer.ip());
+        let local = number.is_multiple_of(3).then(|| peer.ip());
         Origin {
             listener: (number % 5) as u8,
             peer,
@@ -262,12 +268,9 @@ mod tests {
             for number in 0..TURN_DATAGRAMS_MAX {
                 let slot = (number * 7 % RECEIVE_SLOTS) as u16;
                 let len = number % 50;
+                let start = inbox.slot_ptr(slot);
                 // SAFETY: as the kernel does: the slot is ours until it is filled, and 60 bytes fit.
-                unsafe {
-                    inbox
-                        .slot_ptr(slot)
-                        .write_bytes(round.wrapping_add(number as u8), 60)
-                };
+                unsafe { start.write_bytes(round.wrapping_add(number as u8), 60) };
                 inbox.fill(slot, 3, len, number == 9, origin(number));
             }
             assert!(inbox.is_full());
@@ -302,7 +305,7 @@ mod tests {
                 assert_eq!(bytes, vec![round.wrapping_add(number as u8); number % 90]);
             }
             // What a backend gives to the kernel points at the same.
-            for (number, head) in outbox.heads().iter().enumerate() {
+            for (number, head) in outbox.heads().enumerate() {
                 assert_eq!(head.listener, (number % 5) as u8);
                 // SAFETY: `address` has written all three, and nothing has moved since.
                 let (part, name) = unsafe {

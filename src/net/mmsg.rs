@@ -187,7 +187,6 @@ impl Mmsg {
         for listener in 0..self.sockets.len() {
             let of_listener = outbox
                 .heads()
-                .iter()
                 .filter(|head| usize::from(head.listener) == listener);
             self.sends.clear();
             self.sends.extend(of_listener.map(|head| libc::mmsghdr {
