@@ -58,6 +58,12 @@ report() {
     fi
 }
 
+# not_run NAME WHY
+not_run() {
+    said+=("$1: NOT RUN, as $2")
+    failed=1
+}
+
 # sanitize NAME: both kinds of tests with the sanitizer of that name, which is not stable but comes with every
 # compiler.
 sanitize() {
@@ -65,8 +71,7 @@ sanitize() {
     mkdir -p target/sanitize
     if [ "$name" = thread ]; then
         if [ ! -d "$(rustc --print sysroot)/lib/rustlib/src/rust/library" ]; then
-            said+=("thread: NOT RUN, as the sources of the standard library are missing: rustup component add rust-src")
-            failed=1
+            not_run thread "the sources of the standard library are missing: rustup component add rust-src"
             return
         fi
         std=(-Zbuild-std)
@@ -140,8 +145,7 @@ miri() {
     local log=$PWD/target/sanitize/miri.log code=0 begun=$SECONDS program tests
     mkdir -p target/sanitize
     if ! cargo +nightly miri --version >/dev/null 2>&1; then
-        said+=("miri: NOT RUN, as there is none: rustup toolchain install nightly --component miri,rust-src")
-        failed=1
+        not_run miri "there is none: rustup toolchain install nightly --component miri,rust-src"
         return
     fi
     # How long each takes is told by the program itself, if it is let to.
