@@ -174,15 +174,7 @@ impl Outbox {
     pub fn iter(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
         self.heads().filter_map(|head| {
             let to = read_name(&head.name[..head.message.msg_namelen as usize])?;
-            // SAFETY: the part was written by `reply` and lies inside its slot; slots are written only
-            // through `&mut self`.
-            let bytes = unsafe {
-                std::slice::from_raw_parts(
-                    head.part.iov_base.cast_const().cast(),
-                    head.part.iov_len,
-                )
-            };
-            Some((to, bytes))
+            Some((to, head.bytes()))
         })
     }
 
@@ -210,11 +202,20 @@ impl Head {
             message: unsafe { std::mem::zeroed() },
             listener: 0,
             part: libc::iovec {
-                iov_base: std::ptr::null_mut(),
+                iov_base: std::ptr::dangling_mut::<u8>().cast(),
                 iov_len: 0,
             },
             name: [0; NAME_LEN],
             control: Control([0; CONTROL_LEN]),
+        }
+    }
+
+    /// The reply itself.
+    pub(super) fn bytes(&self) -> &[u8] {
+        // SAFETY: the part is empty until `reply` has written it, and lies inside its slot from then on; slots
+        // are written only through `&mut` to the outbox that has this head.
+        unsafe {
+            std::slice::from_raw_parts(self.part.iov_base.cast_const().cast(), self.part.iov_len)
         }
     }
 

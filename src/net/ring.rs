@@ -4,7 +4,7 @@
 //!   kernel                                      core
 //!   multishot recvmsg, one a socket  ------->   completions: "slot 17 holds a datagram for socket 1"
 //!   ring of provided slots           <-------   slots given back at the start of a wait
-//!   sendmsg, one a reply             <-------   submitted together with the next wait
+//!   send, one a reply                <-------   submitted together with the next wait
 //! ```
 //!
 //! A saturated turn is one system call: `io_uring_enter` takes the replies of the last turn, runs the
@@ -14,17 +14,21 @@
 //! Sends carry `MSG_DONTWAIT`, so each is over, one way or the other, before the call returns; a send that
 //! the kernel would have to wait for fails instead and is counted. That is what lets the outbox be
 //! written again right after a wait, and why no completion is asked for when a send went well.
+//!
+//! The sockets and the doorbell are registered with the ring, which then need not look them up, and hold on to
+//! them, for each request. A reply is sent by address where that is all it takes; only one that must leave from a
+//! certain address of ours takes the longer way of `sendmsg`.
 
 use std::io;
 use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use io_uring::register::Restriction;
-use io_uring::types::{BufRingEntry, CancelBuilder, Fd, RecvMsgOut, SubmitArgs, Timespec};
+use io_uring::types::{BufRingEntry, CancelBuilder, Fixed, RecvMsgOut, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::Origin;
@@ -38,8 +42,15 @@ use crate::limits::{LISTENERS_MAX, RECEIVE_SLOT_LEN, RECEIVE_SLOTS, SEND_SLOTS};
 const DOORBELL: u64 = 1 << 32;
 const SEND: u64 = 2 << 32;
 
+/// `IORING_REGISTER_FILES` and its opposite.
+const REGISTER_FILES: u8 = 2;
+const UNREGISTER_FILES: u8 = 3;
+
 /// `IORING_REGISTER_SYNC_CANCEL`, of Linux 6.0.
 const REGISTER_SYNC_CANCEL: u8 = 24;
+
+/// A reply that cannot leave at once is lost; nobody waits for it.
+const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
 /// The only group of provided slots.
 const SLOTS: u16 = 0;
@@ -105,13 +116,17 @@ impl OpenRing {
 
 /// All that is ever asked of a ring. What is submitted to one passes no filter of system calls, so who gets
 /// into the process should find nothing else in it.
-fn restrictions() -> [Restriction; 5] {
+fn restrictions() -> [Restriction; 9] {
     let flags = squeue::Flags::SKIP_SUCCESS | squeue::Flags::BUFFER_SELECT;
     [
         Restriction::sqe_op(opcode::RecvMsgMulti::CODE),
+        Restriction::sqe_op(opcode::Send::CODE),
         Restriction::sqe_op(opcode::SendMsg::CODE),
         Restriction::sqe_op(opcode::PollAdd::CODE),
         Restriction::sqe_flags_allowed(flags.bits()),
+        Restriction::sqe_flags_required(squeue::Flags::FIXED_FILE.bits()),
+        Restriction::register_op(REGISTER_FILES),
+        Restriction::register_op(UNREGISTER_FILES),
         Restriction::register_op(REGISTER_SYNC_CANCEL),
     ]
 }
@@ -126,6 +141,10 @@ impl Ring {
         let OpenRing { uring, mut slots } = open;
         (0..RECEIVE_SLOTS as u16).for_each(|slot| slots.lend(slot, inbox.slot_ptr(slot)));
         slots.publish();
+        let files: Vec<RawFd> = (sockets.iter().map(AsRawFd::as_raw_fd))
+            .chain([doorbell.event().fd()])
+            .collect();
+        uring.submitter().register_files(&files)?;
         // SAFETY: a msghdr of zeros is valid: null pointers with length 0.
         let mut layout: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
         layout.msg_namelen = NAME_LEN as libc::socklen_t;
@@ -271,12 +290,20 @@ impl Ring {
 
     pub(super) fn send(&mut self, outbox: &mut Outbox) -> io::Result<()> {
         for head in outbox.heads() {
-            let socket = Fd(self.sockets[usize::from(head.listener)].as_raw_fd());
-            let entry = opcode::SendMsg::new(socket, &raw const head.message)
-                .flags((libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as u32)
-                .build()
-                .flags(squeue::Flags::SKIP_SUCCESS)
-                .user_data(SEND);
+            let socket = Fixed(u32::from(head.listener));
+            let entry = if head.message.msg_controllen == 0 {
+                let bytes = head.bytes();
+                opcode::Send::new(socket, bytes.as_ptr(), bytes.len() as u32)
+                    .dest_addr(head.message.msg_name.cast_const().cast())
+                    .dest_addr_len(head.message.msg_namelen)
+                    .flags(SEND_FLAGS)
+                    .build()
+            } else {
+                opcode::SendMsg::new(socket, &raw const head.message)
+                    .flags(SEND_FLAGS as u32)
+                    .build()
+            };
+            let entry = entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(SEND);
             self.push(&entry)?;
         }
         outbox.clear();
@@ -284,7 +311,7 @@ impl Ring {
     }
 
     fn arm_receive(&mut self, listener: usize) -> io::Result<()> {
-        let socket = Fd(self.sockets[listener].as_raw_fd());
+        let socket = Fixed(listener as u32);
         let layout: *const libc::msghdr = &raw const *self.layout;
         let entry = opcode::RecvMsgMulti::new(socket, layout, SLOTS).build();
         self.armed[listener] = true;
@@ -326,8 +353,8 @@ impl Ring {
     }
 
     fn arm_doorbell(&mut self) -> io::Result<()> {
-        let poll =
-            opcode::PollAdd::new(Fd(self.doorbell.event().fd()), libc::POLLIN as u32).multi(true);
+        let doorbell = Fixed(self.sockets.len() as u32);
+        let poll = opcode::PollAdd::new(doorbell, libc::POLLIN as u32).multi(true);
         self.push(&poll.build().user_data(DOORBELL))
     }
 
@@ -356,13 +383,15 @@ impl Drop for Ring {
         while armed > 0 {
             let args = SubmitArgs::new().timespec(&timespec);
             if self.uring.submitter().submit_with_args(1, &args).is_err() {
-                return;
+                break;
             }
             let ended = |completion: &cqueue::Entry| {
                 completion.user_data() != SEND && !cqueue::more(completion.flags())
             };
             armed = armed.saturating_sub(self.uring.completion().filter(ended).count());
         }
+        // Nothing uses them any more; that they are let go of right now is what matters here.
+        let _ = self.uring.submitter().unregister_files();
     }
 }
 
