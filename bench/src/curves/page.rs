@@ -45,7 +45,7 @@ fn table(curve: &Curve) -> String {
     }
     let _ = write!(table, "\n|---|{}\n", "---|".repeat(curve.series.len()));
     for x in rows {
-        let _ = write!(table, "| {} |", grouped(x));
+        let _ = write!(table, "| {} |", size(x));
         for series in &curve.series {
             let _ = write!(table, " {} |", cell(series, x));
         }
@@ -82,6 +82,14 @@ fn figure(number: f64) -> String {
     }
 }
 
+/// Whole numbers are grouped; parts of a whole stay what they are.
+fn size(number: f64) -> String {
+    match number.fract().abs() {
+        ..f64::EPSILON => grouped(number),
+        _ => number.to_string(),
+    }
+}
+
 /// A whole number with a blank before every three digits.
 fn grouped(number: f64) -> String {
     let digits = format!("{number:.0}");
@@ -112,6 +120,7 @@ mod tests {
             },
         );
         two.add(1_000_000, Cost::exactly(55.55));
+        two.points.push((0.25, Cost::exactly(100.0)));
         let curve = Curve {
             name: "name",
             title: "Title",
@@ -124,7 +133,7 @@ mod tests {
         let expected = "2026-01-02. A machine. In tables: the middle of all samples, and in brackets what nine in ten \
                         lie above and below.\n\n## Title\n\nText.\n\n![Title](curves/name.svg)\n\n\
                         | peers | one, ns | two, ns |\n|---|---|---|\n\
-                        | 10 | 2.00 (1.00 to 1 234) | - |\n| 1 000 000 | - | 55.5 |\n";
+                        | 0.25 | - | 100 |\n| 10 | 2.00 (1.00 to 1 234) | - |\n| 1 000 000 | - | 55.5 |\n";
         assert_eq!(page, expected);
     }
 }
